@@ -1,0 +1,231 @@
+"""The catalog: entitlements, what each may be narrowed to, how long it may last, and who must sign.
+
+Default deny throughout: an entitlement nobody may request, a rule without factors or a factor whose group is empty mean
+nobody, never everybody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from countersign.domain.canonical import digest
+from countersign.domain.people import Directory, Role
+from countersign.domain.refusals import Invalid
+
+LONGEST_PARAMETER = 128
+
+
+class Delivery(StrEnum):
+    """How the secret reaches the requester."""
+
+    DIRECT = "direct"
+    WRAPPED = "wrapped"
+
+
+class Environment(StrEnum):
+    """What the target is part of; production is sealed from everything else."""
+
+    PRODUCTION = "production"
+    STAGING = "staging"
+    DEVELOPMENT = "development"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """What a request may say for one parameter: one of `values`, or a text that `pattern` matches as a whole.
+
+    Patterns are sequences of literal characters and bounded character classes only (`config` enforces it), so matching
+    takes time linear in the input.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    pattern: str | None = None
+    default: str | None = None
+
+    def judge(self, value: object) -> str:
+        """Return the value if it is allowed.
+
+        Raises:
+            Invalid: naming `parameters.<name>`.
+        """
+        where = f"parameters.{self.name}"
+        if not isinstance(value, str):
+            raise Invalid(f"{where} must be a string", field=where)
+        if len(value) > LONGEST_PARAMETER:
+            raise Invalid(f"{where} is longer than {LONGEST_PARAMETER} characters", field=where)
+        if self.values:
+            if value not in self.values:
+                raise Invalid(f"{where} must be one of: {', '.join(self.values)}", field=where)
+        elif self.pattern is None or re.fullmatch(self.pattern, value, re.ASCII) is None:
+            raise Invalid(f"{where} does not match {self.pattern}", field=where)
+        return value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Factor:
+    """One demand of a review rule: `count` persons of `group`."""
+
+    group: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caps:
+    """Bounds on what one person, or all persons together, can hold of an entitlement or its target.
+
+    Attributes:
+        pending_per_person: requests awaiting review, per person.
+        open_per_person: open grants of this entitlement, per person.
+        open_per_target: open grants on this entitlement's target, all persons together.
+        seconds_per_person_day: approved time per person and target in any 24 hours, against splitting.
+    """
+
+    pending_per_person: int = 5
+    open_per_person: int = 3
+    open_per_target: int = 50
+    seconds_per_person_day: int = 8 * 3600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where access leads, and the provider's own settings for it (names and addresses, never secrets)."""
+
+    id: str
+    provider: str
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entitlement:
+    """A catalog item. Durations are whole seconds; `draw_ttl` is how long an approval waits to be drawn."""
+
+    id: str
+    owner: str
+    environment: Environment
+    provider: str
+    target: Target
+    parameters: Mapping[str, Parameter]
+    grants: Mapping[str, Any]
+    min_duration: timedelta
+    max_duration: timedelta
+    review_ttl: timedelta
+    draw_ttl: timedelta
+    draws: int
+    backstop: timedelta
+    delivery: Delivery
+    review: tuple[Factor, ...]
+    requesters: tuple[str, ...] | None
+    caps: Caps
+    description: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
+        return {
+            "id": self.id,
+            "owner": self.owner,
+            "environment": self.environment.value,
+            "provider": self.provider,
+            "target": {
+                "id": self.target.id,
+                "provider": self.target.provider,
+                "kind": self.target.kind,
+                "settings": self.target.settings,
+            },
+            "parameters": {
+                p.name: {"values": p.values, "pattern": p.pattern, "default": p.default}
+                for p in self.parameters.values()
+            },
+            "grants": self.grants,
+            "min_duration_s": _seconds(self.min_duration),
+            "max_duration_s": _seconds(self.max_duration),
+            "review_ttl_s": _seconds(self.review_ttl),
+            "draw_ttl_s": _seconds(self.draw_ttl),
+            "draws": self.draws,
+            "backstop_s": _seconds(self.backstop),
+            "delivery": self.delivery.value,
+            "review": [{"group": f.group, "count": f.count} for f in self.review],
+            "requesters": self.requesters,
+            "caps": {
+                "pending_per_person": self.caps.pending_per_person,
+                "open_per_person": self.caps.open_per_person,
+                "open_per_target": self.caps.open_per_target,
+                "seconds_per_person_day": self.caps.seconds_per_person_day,
+            },
+            "description": self.description,
+        }
+
+    @cached_property
+    def rule_digest(self) -> str:
+        """The digest that a request pins; an edit elsewhere in the catalog leaves it as it was."""
+        return digest("countersign/rule/v1", self.document())
+
+    def may_be_requested_by(self, person: str, directory: Directory) -> bool:
+        """Say whether a person may ask: holds the requester role and, where the entitlement names groups, is in one."""
+        if Role.REQUESTER not in directory.roles_of(person):
+            return False
+        return self.requesters is None or any(person in directory.members(group) for group in self.requesters)
+
+    def judge_parameters(self, given: Mapping[str, object]) -> dict[str, str]:
+        """Return the complete, allowed parameters.
+
+        Raises:
+            Invalid: an unknown, missing or disallowed parameter, by name.
+        """
+        for name in given:
+            if name not in self.parameters:
+                raise Invalid(
+                    f"{self.id} takes no parameter {name[:40]!r}; it takes: {', '.join(self.parameters) or 'none'}",
+                    field=f"parameters.{name[:40]}",
+                )
+        judged = {}
+        for name, parameter in self.parameters.items():
+            if name in given:
+                judged[name] = parameter.judge(given[name])
+            elif parameter.default is not None:
+                judged[name] = parameter.default
+            else:
+                raise Invalid(f"{self.id} needs the parameter {name}", field=f"parameters.{name}")
+        return judged
+
+    def judge_duration(self, seconds: int) -> timedelta:
+        """Return the duration if it lies within the entitlement's bounds.
+
+        Raises:
+            Invalid: naming `duration_s`.
+        """
+        low, high = _seconds(self.min_duration), _seconds(self.max_duration)
+        if not low <= seconds <= high:
+            raise Invalid(
+                f"duration_s must lie between {low} and {high}",
+                field="duration_s",
+                rule=f"entitlement {self.id}: min_duration_s = {low}, max_duration_s = {high}",
+            )
+        return timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All entitlements in force at one moment."""
+
+    entitlements: Mapping[str, Entitlement]
+
+    def document(self) -> dict[str, Any]:
+        """Return the catalog as plain JSON; what is stored and hashed."""
+        return {"entitlements": [item.document() for _, item in sorted(self.entitlements.items())]}
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the whole catalog."""
+        return digest("countersign/catalog/v1", self.document())
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())

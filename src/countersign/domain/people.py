@@ -1,0 +1,133 @@
+"""Who there is: persons, the principals they act through, and the groups and roles that rules speak of.
+
+Separation of duties is judged on persons. A principal (a sign-in, a token, a service account) always resolves to one person;
+what resolves to nobody may do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from countersign.domain.canonical import digest
+from countersign.domain.refusals import NotPermitted
+
+
+class Role(StrEnum):
+    """What a group's members may do at all; review rules name groups, verbs name roles."""
+
+    REQUESTER = "requester"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+    CATALOG_AUTHOR = "catalog-author"
+    OPERATOR = "operator"
+    ON_CALL = "on-call"
+
+
+ACTING_ROLES = frozenset({Role.REQUESTER, Role.APPROVER, Role.CATALOG_AUTHOR, Role.OPERATOR, Role.ON_CALL})
+"""Roles that do something; an auditor holds none of them (static separation of duties)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """A human being. `id` is authoritative; `name` is for display only."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """An authenticated identity and the person behind it."""
+
+    id: str
+    person: str
+    human: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """A named set of persons with the roles that membership gives."""
+
+    id: str
+    members: frozenset[str]
+    roles: frozenset[Role] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """All persons, principals and groups in force at one moment; `disabled` persons are members of nothing."""
+
+    persons: Mapping[str, Person]
+    principals: Mapping[str, Principal]
+    groups: Mapping[str, Group]
+    disabled: frozenset[str] = frozenset()
+
+    def without(self, disabled: Iterable[str]) -> Directory:
+        """Return the directory in which `disabled` persons hold nothing."""
+        return Directory(
+            persons=self.persons,
+            principals=self.principals,
+            groups=self.groups,
+            disabled=self.disabled | frozenset(disabled),
+        )
+
+    def is_active(self, person: str) -> bool:
+        """Say whether the person exists and is not disabled."""
+        return person in self.persons and person not in self.disabled
+
+    def members(self, group: str) -> frozenset[str]:
+        """Return the active members of a group; an unknown group has none."""
+        found = self.groups.get(group)
+        if found is None:
+            return frozenset()
+        return frozenset(person for person in found.members if self.is_active(person))
+
+    def groups_of(self, person: str) -> frozenset[str]:
+        """Return the groups that an active person belongs to."""
+        if not self.is_active(person):
+            return frozenset()
+        return frozenset(group.id for group in self.groups.values() if person in group.members)
+
+    def roles_of(self, person: str) -> frozenset[Role]:
+        """Return the roles that an active person's groups give."""
+        return frozenset(role for group in self.groups_of(person) for role in self.groups[group].roles)
+
+    def holders(self, role: Role) -> frozenset[str]:
+        """Return every active person who holds `role`."""
+        return frozenset(
+            person for group in self.groups.values() if role in group.roles for person in self.members(group.id)
+        )
+
+    def demand(self, principal: Principal, *roles: Role) -> None:
+        """Refuse unless the principal's person holds one of `roles`.
+
+        Raises:
+            NotPermitted: none of the roles is held.
+        """
+        if not self.roles_of(principal.person) & frozenset(roles):
+            names = " or ".join(roles)
+            raise NotPermitted(
+                f"{principal.person} does not hold the role {names}",
+                rule=f"only {names}",
+                hint="ask someone who holds the role, or have the directory changed",
+            )
+
+    def document(self) -> dict[str, object]:
+        """Return the directory as plain JSON, in a fixed order; what is stored and hashed."""
+        return {
+            "persons": [{"id": p.id, "name": p.name} for _, p in sorted(self.persons.items())],
+            "principals": [
+                {"id": p.id, "person": p.person, "human": p.human} for _, p in sorted(self.principals.items())
+            ],
+            "groups": [
+                {"id": g.id, "members": sorted(g.members), "roles": sorted(g.roles)}
+                for _, g in sorted(self.groups.items())
+            ],
+        }
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the directory's document."""
+        return digest("countersign/directory/v1", self.document())

@@ -1,0 +1,1 @@
+"""Adapters to what makes credentials: one seam (`base`), and one package or module per provider behind it."""

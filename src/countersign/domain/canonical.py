@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-
 LARGEST_EXACT_INTEGER = 2**53 - 1
 
 
@@ -34,7 +33,7 @@ def canonical(value: object) -> bytes:
 
 
 def digest(label: str, value: object) -> str:
-    """Return `sha256(label ‖ "\\n" ‖ JCS(value))` in hex; the label keeps digests of different things apart."""
+    """Return sha256 of the label, a line feed and the canonical bytes, in hex; the label keeps digests of different things apart."""
     return hashlib.sha256(label.encode("ascii") + b"\n" + canonical(value)).hexdigest()
 
 

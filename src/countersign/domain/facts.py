@@ -75,13 +75,12 @@ class BrokerStarted(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class RulebookAdopted(Fact):
-    """A catalog and directory came into force; `genesis` marks the first."""
+    """A catalog and directory, known by their digests, came into force; `genesis` marks the first."""
 
     type = "rulebook.adopted"
     catalog: str
     directory: str
     genesis: bool
-    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +290,15 @@ class Anomaly(Fact):
 
 
 # --- stops -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopLifted(Fact):
+    """Somebody other than who placed it lifted a stop."""
+
+    type = "stop.lifted"
+    principal: str
+    placed_by: str
 
 
 @dataclass(frozen=True, kw_only=True)

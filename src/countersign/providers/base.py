@@ -34,7 +34,7 @@ class Unfit(ProviderTrouble):
         field: the request or catalog field at fault, such as `duration_s` or `parameters.bucket`.
     """
 
-    def __init__(self, detail: str, *, field: str | None = None):
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail)
         self.field = field
 

@@ -1,0 +1,146 @@
+"""A leaf has one spelling, and no other bytes are read as a leaf."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from countersign.auditlog.leaf import LARGEST_LEAF, Leaf, NotALeaf
+from countersign.auditlog.openings import check_opening
+from countersign.domain.canonical import commitment
+
+AT = datetime(2026, 11, 22, 22, 5, tzinfo=UTC)
+LEAF = Leaf(type="request-submitted", at=AT, actor="alice", subject="req_abc", data={"n": 1, "text": 'ü", "x'})
+SPELLED = (
+    '{"actor":"alice","at":"2026-11-22T22:05:00.000Z","data":{"n":1,"text":"ü\\", \\"x"},'
+    '"subject":"req_abc","type":"request-submitted","v":1}'
+).encode()
+
+keys = st.text(st.characters(max_codepoint=127), max_size=5)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
+names = st.text(st.characters(codec="utf-8"), min_size=1)
+
+
+def test_a_leaf_is_spelled_by_rfc_8785() -> None:
+    assert LEAF.encode() == SPELLED
+    assert Leaf.decode(SPELLED) == LEAF
+
+
+@given(
+    kind=names,
+    actor=names,
+    subject=names,
+    at=st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001 - the strategy adds the zone
+    data=st.dictionaries(keys, values, max_size=4),
+)
+def test_every_leaf_comes_back_from_its_bytes(
+    kind: str, actor: str, subject: str, at: datetime, data: dict[str, object]
+) -> None:
+    leaf = Leaf(type=kind, at=at, actor=actor, subject=subject, data=data)
+    raw = leaf.encode()
+    assert Leaf.decode(raw) == leaf
+    assert Leaf.decode(raw).encode() == raw
+
+
+@given(at=st.integers(0, len(SPELLED) - 1), flip=st.integers(1, 255))
+def test_a_flipped_byte_is_refused_or_says_something_else(at: int, flip: int) -> None:
+    bent = SPELLED[:at] + bytes([SPELLED[at] ^ flip]) + SPELLED[at + 1 :]
+    try:
+        leaf = Leaf.decode(bent)
+    except NotALeaf:
+        return
+    assert leaf != LEAF
+    assert leaf.encode() == bent
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b" " + SPELLED,
+        SPELLED + b"\n",
+        SPELLED.replace(b'"v":1', b'"v":2'),
+        SPELLED.replace(b'"v":1', b'"v":1.0'),
+        SPELLED.replace(b'"v":1', b'"v":true'),
+        SPELLED.replace(b'"v":1', b'"v":1,"w":1'),
+        SPELLED.replace(b',"v":1', b""),
+        SPELLED.replace(b'"v":1', b'"v":1,"v":1'),
+        SPELLED.replace(b'"n":1', b'"n":1,"n":1'),
+        SPELLED.replace(b'"n":1', b'"n":1.5'),
+        SPELLED.replace(b'"n":1', b'"n":NaN'),
+        SPELLED.replace(b'"n":1', b'"n":-0'),
+        SPELLED.replace(b'"n":1', b'"n":9007199254740992'),
+        SPELLED.replace(b'"n":1', b'"n":' + b"[" * 5000 + b"]" * 5000),
+        SPELLED.replace(b'"n":1', b'"n":' + b"9" * 5000),
+        SPELLED.replace(b'"n":1', b'"n": 1'),
+        SPELLED.replace(b'"n":1,', b"").replace(b'"x"}', b'"x","n":1}'),
+        SPELLED.replace("ü".encode(), b"\\u00fc"),
+        SPELLED.replace("ü".encode(), b"\\ud800"),
+        SPELLED.replace(b'"alice"', b"1"),
+        SPELLED.replace(b'"alice"', b'""'),
+        SPELLED.replace(b'"alice"', b"null"),
+        SPELLED.replace(b'"2026-11-22T22:05:00.000Z"', b"1"),
+        SPELLED.replace(b"T22:05", b" 22:05"),
+        SPELLED.replace(b".000Z", b"Z"),
+        SPELLED.replace(b"2026-11-22", b"2026-13-22"),
+        json.dumps(json.loads(SPELLED) | {"data": []}, sort_keys=True, separators=(",", ":")).encode(),
+    ],
+)
+def test_other_bytes_are_no_leaf(raw: bytes) -> None:
+    assert raw != SPELLED
+    with pytest.raises(NotALeaf):
+        Leaf.decode(raw)
+
+
+def test_time_is_cut_to_milliseconds_and_kept_in_utc() -> None:
+    leaf = Leaf(
+        type="t", at=AT.astimezone(timezone(timedelta(hours=2))).replace(microsecond=1999), actor="a", subject="s"
+    )
+    assert leaf.at == AT.replace(microsecond=1000)
+    assert Leaf.decode(leaf.encode()) == leaf
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"actor": ""},
+        {"type": 1},
+        {"subject": None},
+        {"at": AT.replace(tzinfo=None)},
+        {"at": "2026-11-22T22:05:00.000Z"},
+        {"data": []},
+    ],
+)
+def test_a_leaf_of_wrong_types_is_not_made(change: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"type": "t", "at": AT, "actor": "a", "subject": "s", "data": {}}
+    with pytest.raises(NotALeaf):
+        Leaf(**fields | change)
+
+
+@pytest.mark.parametrize("data", [{"x": 1.5}, {"ü": 1}, {"x": "\ud800"}, {"x": object()}, {"x": "y" * LARGEST_LEAF}])
+def test_data_without_a_canonical_spelling_is_not_written(data: dict[str, object]) -> None:
+    with pytest.raises(NotALeaf):
+        Leaf(type="t", at=AT, actor="a", subject="s", data=data).encode()
+
+
+def test_an_opening_fits_only_its_commitment() -> None:
+    made = commitment(b"salt", "because")
+    assert check_opening(made, b"salt", "because")
+    assert not check_opening(made, b"salt", "because.")
+    assert not check_opening(made, b"pepper", "because")
+    assert not check_opening(made.upper(), b"salt", "because")
+    assert not check_opening("ü", b"salt", "because")
+    assert not check_opening(made, b"salt", "\ud800")

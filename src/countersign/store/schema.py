@@ -33,8 +33,8 @@ class Moment(sa.TypeDecorator[datetime]):
 metadata = sa.MetaData()
 
 
-def _column(name: str, kind: Any, **options: Any) -> sa.Column[Any]:  # noqa: ANN401 - SQLAlchemy's own typing
-    return sa.Column(name, kind, nullable=options.pop("nullable", False), **options)
+def _column(name: str, kind: Any, *more: Any, **options: Any) -> sa.Column[Any]:  # noqa: ANN401 - SQLAlchemy's own typing
+    return sa.Column(name, kind, *more, nullable=options.pop("nullable", False), **options)
 
 
 facts = sa.Table(
@@ -70,7 +70,7 @@ log_head = sa.Table(
     _column("size", sa.BigInteger),
     _column("root", sa.LargeBinary(32)),
     _column("frontier", sa.LargeBinary),
-    _column("at", Moment),
+    _column("at", Moment, nullable=True),
     sa.CheckConstraint("id = 1", name="one_head"),
 )
 
@@ -204,7 +204,9 @@ leases = sa.Table(
     _column("version", sa.Integer),
     sa.Index("leases_due", "state", "due"),
     sa.Index("leases_by_person", "person", "prepared_at"),
-    sa.CheckConstraint("state <> 'revoked' OR (dead_at IS NOT NULL AND evidence IS NOT NULL)", name="death_is_certified"),
+    sa.CheckConstraint(
+        "state <> 'revoked' OR (dead_at IS NOT NULL AND evidence IS NOT NULL)", name="death_is_certified"
+    ),
 )
 
 stops = sa.Table(
@@ -254,14 +256,11 @@ def guards(dialect: str) -> list[str]:
             "BEGIN SELECT RAISE(ABORT, 'a submitted request is immutable'); END"
         )
         made.append(
-            "CREATE TRIGGER requests_kept BEFORE DELETE ON requests "
-            "BEGIN SELECT RAISE(ABORT, 'requests are kept'); END"
+            "CREATE TRIGGER requests_kept BEFORE DELETE ON requests BEGIN SELECT RAISE(ABORT, 'requests are kept'); END"
         )
         return made
-    made = [
-        "CREATE FUNCTION countersign_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END$$"
-    ]
+    refuse = "BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END"
+    made = [f"CREATE FUNCTION countersign_refuse() RETURNS trigger LANGUAGE plpgsql AS $${refuse}$$"]
     made += [
         f"CREATE TRIGGER {table}_refused BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
         "FOR EACH STATEMENT EXECUTE FUNCTION countersign_refuse()"

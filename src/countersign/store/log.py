@@ -1,0 +1,96 @@
+"""The log's own tables: appending in the transaction of the state change, and reading what was appended.
+
+The head row is written last, so that on PostgreSQL its lock is held only for the end of a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from countersign.auditlog.leaf import Entry, Leaf
+from countersign.auditlog.merkle import Frontier, leaf_hash
+from countersign.domain.facts import Fact
+from countersign.store import schema
+
+READ_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogHead:
+    """Size and root of the whole log, and the time of its newest entry."""
+
+    size: int
+    root: bytes
+    frontier: Frontier
+    at: datetime | None
+
+
+def read_head(connection: sa.Connection, *, lock: bool = False) -> LogHead:
+    """Return the head; an empty log has one too (the first migration writes it).
+
+    Args:
+        connection: inside a transaction.
+        lock: keep others from appending until the transaction ends.
+    """
+    query = sa.select(schema.log_head)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one()
+    return LogHead(size=row["size"], root=row["root"], frontier=Frontier.decode(row["frontier"]), at=row["at"])
+
+
+def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime) -> LogHead:
+    """Append facts and move the head; commits or vanishes with the caller's transaction.
+
+    The time of an entry never runs behind that of the entry before it.
+    """
+    head = read_head(connection, lock=True)
+    at = now if head.at is None else max(now, head.at)
+    frontier = head.frontier
+    rows: list[dict[str, Any]] = []
+    openings: list[dict[str, Any]] = []
+    for index, fact in enumerate(facts, start=head.size):
+        leaf = Leaf(type=fact.type, at=at, actor=fact.actor, subject=fact.subject, data=fact.data()).encode()
+        hashed = leaf_hash(leaf)
+        frontier = frontier.append(hashed)
+        rows.append(
+            {
+                "index": index,
+                "at": at,
+                "type": fact.type,
+                "actor": fact.actor,
+                "subject": fact.subject,
+                "leaf": leaf,
+                "leaf_hash": hashed,
+            }
+        )
+        openings += [
+            {"index": index, "field": name, "salt": sealed.salt, "text": sealed.text}
+            for name, sealed in fact.openings().items()
+        ]
+    connection.execute(sa.insert(schema.facts), rows)
+    if openings:
+        connection.execute(sa.insert(schema.openings), openings)
+    grown = LogHead(size=frontier.size, root=frontier.root(), frontier=frontier, at=at)
+    values = {"size": grown.size, "root": grown.root, "frontier": frontier.encode(), "at": at}
+    connection.execute(sa.update(schema.log_head).values(**values))
+    return grown
+
+
+def entries(connection: sa.Connection, *, start: int = 0, end: int | None = None) -> Iterator[Entry]:
+    """Yield entries in order, from `start` up to but not including `end`, holding few in memory."""
+    facts = schema.facts
+    after = start - 1
+    while True:
+        query = sa.select(facts.c.index, facts.c.leaf, facts.c.leaf_hash).where(facts.c.index > after)
+        if end is not None:
+            query = query.where(facts.c.index < end)
+        page = connection.execute(query.order_by(facts.c.index).limit(READ_AT_ONCE)).all()
+        for index, leaf, hashed in page:
+            yield Entry(index=index, leaf=bytes(leaf), leaf_hash=bytes(hashed))
+        if len(page) < READ_AT_ONCE:
+            return
+        after = page[-1][0]

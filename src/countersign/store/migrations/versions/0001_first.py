@@ -1,0 +1,22 @@
+"""The first schema: every table, the guards, and the head of an empty log."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
+from countersign.store import schema
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create it."""
+    connection = op.get_bind()
+    schema.metadata.create_all(connection)
+    for statement in schema.guards(connection.dialect.name):
+        connection.execute(sa.text(statement))
+    head = {"id": 1, "size": 0, "root": EMPTY_ROOT, "frontier": Frontier().encode(), "at": None}
+    connection.execute(sa.insert(schema.log_head).values(**head))

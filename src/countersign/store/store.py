@@ -1,0 +1,117 @@
+"""The store: opens transactions, keeps the schema current, and turns a database that cannot write into one refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from countersign.auditlog.leaf import Entry
+from countersign.domain.refusals import Conflict, LogUnavailable
+from countersign.domain.timestamps import trim
+from countersign.store import log
+from countersign.store.engine import make_engine
+from countersign.store.unit import Tx
+
+Clock = Callable[[], datetime]
+
+
+class Store:
+    """One database.
+
+    Args:
+        url: `sqlite:////absolute/path` or `postgresql://user:password@host:port/name`.
+        clock: what time it is, for SQLite; PostgreSQL answers with its own clock unless `own_clock` is given.
+        own_clock: use `clock` even on PostgreSQL (tests that move time).
+    """
+
+    def __init__(self, url: str, *, clock: Clock, own_clock: bool = False) -> None:
+        """Open lazily; nothing is read or written yet."""
+        self._engine = make_engine(url)
+        self._clock = clock
+        self._ask_database = self._engine.dialect.name == "postgresql" and not own_clock
+
+    @property
+    def is_embedded(self) -> bool:
+        """Say whether this is SQLite: one process, one writer."""
+        return self._engine.dialect.name == "sqlite"
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; safe to call at every start.
+
+        Raises:
+            LogUnavailable: the database cannot be reached.
+        """
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._faults(), self._engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """Open a writing transaction; it commits when the block ends well and leaves nothing when it does not.
+
+        Raises:
+            Conflict: somebody else changed the same rows at the same moment.
+            LogUnavailable: the database cannot write, so nothing happened.
+        """
+        with self._faults(), self._engine.begin() as connection:
+            tx = Tx(connection, clock=self._now(connection))
+            yield tx
+            tx.flush()
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Open a reading transaction on one consistent view; whatever is written in it is discarded.
+
+        Raises:
+            LogUnavailable: the database cannot be reached.
+        """
+        with self._faults(), self._engine.connect() as connection:
+            connection = connection.execution_options(  # noqa: PLW2901 - the same connection, with its options
+                **({"reading": True} if self.is_embedded else {"isolation_level": "REPEATABLE READ"})
+            )
+            with connection.begin() as transaction:
+                yield Tx(connection, clock=self._now(connection))
+                transaction.rollback()
+
+    def entries(self, *, start: int = 0, end: int | None = None) -> Iterator[Entry]:
+        """Yield the log's entries in order, as they are stored, holding few in memory."""
+        with self._faults(), self._engine.connect() as connection:
+            connection = connection.execution_options(  # noqa: PLW2901 - the same connection, with its options
+                **({"reading": True} if self.is_embedded else {"isolation_level": "REPEATABLE READ"})
+            )
+            with connection.begin():
+                yield from log.entries(connection, start=start, end=end)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _now(self, connection: sa.Connection) -> datetime:
+        if self._ask_database:
+            answered: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+            return trim(answered)
+        return trim(self._clock().astimezone(UTC))
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError as error:
+            raise Conflict(
+                "the database refused it: it would break a rule that holds for all", hint="read again"
+            ) from error
+        except (OperationalError, PendingRollbackError, PoolTimeout) as error:
+            raise LogUnavailable(
+                "the database cannot be written, so nothing happened", hint="try again; the operator is told by /readyz"
+            ) from error

@@ -124,6 +124,16 @@ def test_a_tree_grown_in_pieces_is_the_tree_built_at_once(cuts: list[int]) -> No
     assert tree._levels == whole._levels
 
 
+@given(cut=st.integers(0, 601))
+@settings(deadline=None)
+def test_a_frontier_extended_in_blocks_is_the_frontier_grown_leaf_by_leaf(cut: int) -> None:
+    one_by_one = Frontier()
+    for leaf in LEAVES[:cut]:
+        one_by_one = one_by_one.append(leaf)
+    assert Frontier.of(LEAVES[:cut]) == one_by_one
+    assert one_by_one.extend(LEAVES[cut:]) == Frontier.of(LEAVES)
+
+
 @given(size=st.integers(0, 600), height=st.integers(0, 9))
 @settings(deadline=None)
 def test_a_perfect_subtree_is_appended_only_at_a_multiple_of_its_width(size: int, height: int) -> None:
@@ -251,12 +261,13 @@ def test_a_tree_refuses_what_it_does_not_hold() -> None:
         lambda: tree.inclusion(-1, 7),
         lambda: tree.consistency(5, 4),
         lambda: tree.consistency(-1, 4),
-        lambda: tree.node(1, 3),
-        lambda: tree.node(0, -1),
+        lambda: tree.nodes(1, 2, 4),
+        lambda: tree.nodes(0, -1, 1),
     ):
         with pytest.raises(IndexError):
             ask()
     with pytest.raises(ValueError, match="32 bytes"):
         tree.extend([b"short"])
     assert tree.size == 7
-    assert tree.node(1, 2) == node_hash(LEAVES[4], LEAVES[5])
+    assert tree.nodes(1, 2, 3) == node_hash(LEAVES[4], LEAVES[5])
+    assert tree.nodes(0, 1, 3) == LEAVES[1] + LEAVES[2]

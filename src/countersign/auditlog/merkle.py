@@ -7,7 +7,7 @@ arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -35,7 +35,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
+def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
     """Return the root over leaf hashes in order; `EMPTY_ROOT` for none."""
     return Frontier.of(leaf_hashes).root()
 
@@ -68,16 +68,25 @@ class Frontier:
             raise NotAFrontier(f"a hash is not {HASH_SIZE} bytes long")
 
     @classmethod
-    def of(cls, leaf_hashes: Iterable[bytes]) -> Frontier:
+    def of(cls, leaf_hashes: Sequence[bytes]) -> Frontier:
         """Return the frontier after these leaf hashes, in order."""
-        frontier = cls()
-        for leaf in leaf_hashes:
-            frontier = frontier.append(leaf)
-        return frontier
+        return cls().extend(leaf_hashes)
 
     def append(self, leaf_hash: bytes) -> Frontier:
         """Return the frontier with one more leaf."""
         return self.append_perfect(leaf_hash, height=0)
+
+    def extend(self, leaf_hashes: Sequence[bytes]) -> Frontier:
+        """Return the frontier with more leaves, hashed in blocks as large as their place allows."""
+        frontier, start = self, 0
+        while start < len(leaf_hashes):
+            height = (len(leaf_hashes) - start).bit_length() - 1
+            if frontier.size:
+                height = min(height, (frontier.size & -frontier.size).bit_length() - 1)
+            block = list(leaf_hashes[start : start + (1 << height)])
+            frontier = frontier.append_perfect(perfect_root(block), height=height)
+            start += 1 << height
+        return frontier
 
     def append_perfect(self, root: bytes, *, height: int) -> Frontier:
         """Return the frontier with a perfect subtree of 2^height leaves at its right.

@@ -46,15 +46,15 @@ class Tree:
             )
             fresh.release()
 
-    def node(self, level: int, index: int) -> bytes:
-        """Return the root of the perfect subtree over leaves [index·2^level, (index+1)·2^level).
+    def nodes(self, level: int, start: int, end: int) -> bytes:
+        """Return the perfect nodes [start, end) of a level, one after the other; a node covers 2^level leaves.
 
         Raises:
-            IndexError: the tree does not hold that subtree.
+            IndexError: the tree does not hold them all.
         """
-        if level < 0 or index < 0 or (index + 1) << level > self.size:
-            raise IndexError(f"no perfect node {index} at level {level} in a tree of {self.size}")
-        return bytes(self._levels[level][index * HASH_SIZE : (index + 1) * HASH_SIZE])
+        if level < 0 or not 0 <= start <= end or end << level > self.size:
+            raise IndexError(f"no nodes {start} to {end} at level {level} in a tree of {self.size}")
+        return bytes(self._levels[level][start * HASH_SIZE : end * HASH_SIZE])
 
     def frontier(self, size: int | None = None) -> Frontier:
         """Return the frontier at `size` leaves, by default at the present size."""

@@ -1,0 +1,173 @@
+"""Verification of a log that lies in a folder as tiles, at the speed of its hashes.
+
+It checks bytes, tiles, tree and checkpoints with the codes that `verify` lists. What the leaves say is not read.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+
+from countersign.auditlog.anchors import Anchors
+from countersign.auditlog.checkpoint import CheckpointRefused, parse_body
+from countersign.auditlog.merkle import HASH_SIZE, Frontier, perfect_root
+from countersign.auditlog.note import NoteRefused, Verifier, parse_note
+from countersign.auditlog.report import Failure, Findings, Report
+from countersign.auditlog.tiles import HEIGHT, WIDTH, BadTile, LogDirectory, Tile
+
+_BUNDLES_PER_TASK = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    """One bundle, hashed: its compact range (none if it cannot be read) and what was wrong with it."""
+
+    index: int
+    range: Frontier | None
+    failures: tuple[Failure, ...]
+
+
+def verify_directory(
+    log: LogDirectory, *, checkpoints: Sequence[str], verifiers: Sequence[Verifier], processes: int = 1
+) -> Report:
+    """Verify as many entries as the folder's own checkpoint covers.
+
+    Args:
+        log: the folder; its checkpoint counts as checkpoint #0.
+        checkpoints: signed notes from elsewhere, #1 and on. One that covers more than the folder's finds it truncated.
+        verifiers: keys that are trusted for the log, whose name is its origin, and for witnesses.
+        processes: how many hash; more than one starts fresh interpreters, which pays from about a million entries on.
+    """
+    findings = Findings()
+    try:
+        raw = log.checkpoint()
+    except BadTile as error:
+        findings.add(None, "checkpoint-format", str(error))
+        raw = b""
+    own = [raw.decode("utf-8", "replace")] if raw else []
+    anchors = Anchors(head=None, checkpoints=[*own, *checkpoints], verifiers=verifiers, findings=findings)
+    tree, upper = Frontier(), _UpperTiles(log, findings)
+    anchors.meet(0, tree.root)
+    for block in _blocks(log, _claimed_size(raw), processes):
+        for failure in block.failures:
+            findings.add(failure.index, failure.code, failure.detail)
+        if block.range is None:
+            break
+        _meet_within(block, tree, anchors, log)
+        if block.range.size == WIDTH:
+            tree = tree.append_perfect(block.range.root(), height=HEIGHT)
+            upper.add(1, block.range.root())
+        else:
+            tree = Frontier(size=tree.size + block.range.size, peaks=tree.peaks + block.range.peaks)
+        anchors.meet(tree.size, tree.root)
+    upper.finish()
+    anchors.finish(tree.size)
+    return findings.report(size=tree.size, root=tree.root())
+
+
+def _claimed_size(raw: bytes) -> int:
+    """The size that a checkpoint names, signed or not: how far to read. What it is worth is judged by the anchors."""
+    try:
+        return parse_body(parse_note(raw).text).size
+    except (NoteRefused, CheckpointRefused):
+        return 0
+
+
+def _blocks(log: LogDirectory, size: int, processes: int) -> Iterator[_Block]:
+    bundles = range(-(-size // WIDTH))
+    tasks = (bundles[at : at + _BUNDLES_PER_TASK] for at in range(0, len(bundles), _BUNDLES_PER_TASK))
+    if processes == 1:
+        for task in tasks:
+            yield from (_hash(log, index, size) for index in task)
+        return
+    # Fresh interpreters: a copy of a process that has threads may hang on their locks.
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in pool.map(partial(_hash_all, log, size), tasks):
+            yield from done
+
+
+def _hash_all(log: LogDirectory, size: int, bundles: range) -> list[_Block]:
+    return [_hash(log, index, size) for index in bundles]
+
+
+def _hash(log: LogDirectory, index: int, size: int) -> _Block:
+    start = index * WIDTH
+    width = min(WIDTH, size - start)
+    try:
+        hashes = _leaf_hashes(log, index, width)
+    except BadTile as error:
+        failure = Failure(index=start, code="bundle-format", detail=str(error))
+        return _Block(index=index, range=None, failures=(failure,))
+    tile = Tile(level=0, index=index, width=width)
+    failures: tuple[Failure, ...] = ()
+    try:
+        stored = log.hashes(tile)
+    except BadTile as error:
+        failures = (Failure(index=start, code="tile-format", detail=str(error)),)
+    else:
+        if stored != b"".join(hashes):
+            failures = tuple(_edited(start, hashes, stored))
+    frontier = Frontier(size=WIDTH, peaks=(perfect_root(hashes),)) if width == WIDTH else Frontier.of(hashes)
+    return _Block(index=index, range=frontier, failures=failures)
+
+
+def _leaf_hashes(log: LogDirectory, index: int, width: int) -> list[bytes]:
+    return [sha256(b"\x00" + leaf).digest() for leaf in log.leaves(index, width)]
+
+
+def _edited(start: int, hashes: Sequence[bytes], stored: bytes) -> Iterator[Failure]:
+    for at, hashed in enumerate(hashes):
+        found = stored[at * HASH_SIZE : (at + 1) * HASH_SIZE]
+        if found != hashed:
+            detail = f"the bytes hash to {hashed.hex()}, the tile holds {found.hex()}"
+            yield Failure(index=start + at, code="leaf-hash", detail=detail)
+
+
+def _meet_within(block: _Block, tree: Frontier, anchors: Anchors, log: LogDirectory) -> None:
+    """Meet the anchors that fall inside a bundle. They are few, so the bundle is hashed again rather than kept."""
+    width = block.range.size if block.range else 0
+    while (due := anchors.next) is not None and due < tree.size + width:
+        inside = Frontier.of(_leaf_hashes(log, block.index, width)[: due - tree.size])
+        anchors.meet(due, Frontier(size=due, peaks=tree.peaks + inside.peaks).root)
+
+
+class _UpperTiles:
+    """Tiles above the leaf hashes, compared with what the leaves give as soon as each is full, the partial ones last."""
+
+    def __init__(self, log: LogDirectory, findings: Findings) -> None:
+        self._log = log
+        self._findings = findings
+        self._levels: dict[int, list[bytes]] = {}
+        self._full: dict[int, int] = {}
+
+    def add(self, level: int, hashed: bytes) -> None:
+        hashes = self._levels.setdefault(level, [])
+        hashes.append(hashed)
+        if len(hashes) == WIDTH:
+            self._compare(level)
+            self._full[level] = self._full.get(level, 0) + 1
+            self._levels[level] = []
+            self.add(level + 1, perfect_root(hashes))
+
+    def finish(self) -> None:
+        for level in sorted(self._levels):
+            if self._levels[level]:
+                self._compare(level)
+
+    def _compare(self, level: int) -> None:
+        hashes, index = self._levels[level], self._full.get(level, 0)
+        first = index * WIDTH ** (level + 1)
+        tile = Tile(level=level, index=index, width=len(hashes))
+        try:
+            stored = self._log.hashes(tile)
+        except BadTile as error:
+            self._findings.add(first, "tile-format", str(error))
+            return
+        for failure in _edited(0, hashes, stored):
+            covered = first + (failure.index or 0) * WIDTH**level
+            detail = f"{tile.path()}: {failure.detail}"
+            self._findings.add(covered, "node-mismatch", detail)

@@ -137,15 +137,30 @@ class Lease:
             raise WrongState(f"{self.id} is {self.state}; it can no longer be reserved")
         return replace(self, handle={**self.handle, **handle}, version=self.version + 1)
 
-    def issued(self, handle: Mapping[str, Any]) -> Lease:
-        """Return the lease as active: the credential exists and may be handed over."""
+    def issued(self, handle: Mapping[str, Any], *, receipt_due: datetime | None = None) -> Lease:
+        """Return the lease as active: the credential exists and may be handed over.
+
+        Args:
+            handle: what the provider learned by issuing.
+            receipt_due: when to ask whether the requester picked it up; the lease is due then, and again at `not_after`.
+        """
         return replace(
             self,
             state=self._after(LeaseEvent.ISSUE),
             handle={**self.handle, **handle},
-            due=self.not_after,
+            due=self.not_after if receipt_due is None else min(receipt_due, self.not_after),
             version=self.version + 1,
         )
+
+    def received(self) -> Lease:
+        """Return the active lease as picked up: next due at `not_after`."""
+        if self.state is not LeaseState.ACTIVE:
+            raise WrongState(f"{self.id} is {self.state}; receipt no longer matters")
+        return replace(self, due=self.not_after, version=self.version + 1)
+
+    def claimed(self, until: datetime) -> Lease:
+        """Return the lease as being worked on: due again at `until` if whoever claimed it comes to nothing."""
+        return replace(self, due=until, version=self.version + 1)
 
     def revoking(self, *, cause: Cause, now: datetime) -> Lease:
         """Return the lease on its way to death: asked at `now`, due at once."""

@@ -108,10 +108,17 @@ class Credential:
 
 @dataclass(frozen=True, kw_only=True)
 class Issued:
-    """A credential that exists. `details` goes into the log and holds no secret."""
+    """A credential that exists.
+
+    Attributes:
+        expires_at: the latest moment at which the provider itself lets it work.
+        details: goes into the log and holds no secret.
+        receipt_due: when to ask `received`; None where receipt cannot be known.
+    """
 
     credential: Credential
     expires_at: datetime
+    receipt_due: datetime | None = None
     handle: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,0 +1,1 @@
+"""Use cases in two halves: what faces people (`desk`, `questions`) and what faces providers (`issuer`, `sweeper`)."""

@@ -1,0 +1,214 @@
+"""Ending access on somebody's word: handing back, revoking, stopping, disabling a person. None of it gives anything.
+
+What is written here is due at once; the sweep carries it out and looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from countersign.domain.facts import PersonDisabled, StopLifted, StopPlaced, TokenRevoked
+from countersign.domain.grant import Grant, GrantEvent
+from countersign.domain.ids import STOP
+from countersign.domain.lease import Cause
+from countersign.domain.people import Principal, Role
+from countersign.domain.refusals import Invalid, NotEligible, NotFound, NotPermitted, NotYours
+from countersign.domain.request import RequestEvent, RequestState, Sealed
+from countersign.domain.review import Decision
+from countersign.service.endings import close_grant, decide_request
+from countersign.service.office import Office
+from countersign.service.rules import Rules
+from countersign.service.sight import may_see
+from countersign.store import Stop, Tx
+
+SCOPES = ("all", "person", "entitlement", "provider")
+EVERYTHING = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How much a stop or a disablement ended."""
+
+    stop: Stop | None
+    grants: int
+    requests: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """Use cases that only ever take access away, and the lifting of a stop by someone else."""
+
+    office: Office
+
+    def give_back(self, principal: Principal, grant_id: str) -> Grant:
+        """Hand a grant back early: nothing more can be drawn, and what was drawn is ended.
+
+        Raises:
+            NotYours, NotFound, WrongState: as the grant stands to the principal.
+        """
+        with self.office.attempt(principal, act="return", subject=grant_id), self.office.store.begin() as tx:
+            grant = self._seen(tx, principal, self.office.rules.current(tx), grant_id)
+            if grant.person != principal.person:
+                raise NotYours(f"{grant.id} was granted to someone else", rule="only the requester returns")
+            closed = close_grant(tx, grant, GrantEvent.RETURN, cause=Cause.RETURNED, actor=principal.person)
+        self.office.nudge()
+        return closed
+
+    def revoke(self, principal: Principal, grant_id: str, *, reason: str) -> Grant:
+        """Take a grant away: its requester, who approved it, and operators may.
+
+        Raises:
+            NotEligible, NotFound, WrongState: as the grant stands to the principal.
+        """
+        with self.office.attempt(principal, act="revoke", subject=grant_id), self.office.store.begin() as tx:
+            rules = self.office.rules.current(tx)
+            grant = self._seen(tx, principal, rules, grant_id)
+            signed = {r.person for r in tx.reviews(grant.request_id) if r.decision is Decision.APPROVE}
+            if principal.person not in signed | {grant.person} and not self._is_operator(principal, rules):
+                raise NotEligible(
+                    f"{principal.person} may not revoke {grant.id}",
+                    rule="the requester, who approved it, or an operator revokes",
+                )
+            sealed = self.office.seal(reason, field="reason")
+            closed = close_grant(
+                tx, grant, GrantEvent.REVOKE, cause=Cause.REVOKED, actor=principal.person, reason=sealed
+            )
+        self.office.nudge()
+        return closed
+
+    def stop(self, principal: Principal, *, scope: str, target: str | None, reason: str) -> Ended:
+        """Stop all access, or that of one person, entitlement or provider, until someone else lifts it.
+
+        Raises:
+            NotPermitted: neither operator nor on call.
+            Invalid: an unknown scope, or one without what it concerns.
+        """
+        with self.office.attempt(principal, act="stop", subject=target or scope), self.office.store.begin() as tx:
+            rules = self.office.rules.current(tx)
+            rules.directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
+            self._judge_scope(rules, scope, target)
+            sealed = self.office.seal(reason, field="reason")
+            stop = Stop(
+                id=self.office.new_id(STOP),
+                scope=scope,
+                target=target,
+                placed_by=principal.person,
+                placed_at=tx.now,
+            )
+            tx.add_stop(stop)
+            ended = self._end_all(
+                tx, rules, scope=scope, target=target, cause=Cause.STOPPED, actor=principal.person, reason=sealed
+            )
+            tx.record(
+                StopPlaced(
+                    actor=principal.person,
+                    subject=stop.id,
+                    principal=principal.id,
+                    scope=scope if target is None else f"{scope} {target}",
+                    reason=sealed,
+                    grants_revoked=ended[0],
+                    requests_ended=ended[1],
+                )
+            )
+        self.office.nudge()
+        return Ended(stop=stop, grants=ended[0], requests=ended[1])
+
+    def lift(self, principal: Principal, stop_id: str) -> Stop:
+        """Lift a stop that someone else placed; so two people stand behind every lifting.
+
+        Raises:
+            NotPermitted: not operator nor on call, or the one who placed it.
+            NotFound: no such stop is in force.
+        """
+        with self.office.attempt(principal, act="lift", subject=stop_id), self.office.store.begin() as tx:
+            self.office.rules.current(tx).directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
+            stop = next((stop for stop in tx.stops() if stop.id == stop_id), None)
+            if stop is None:
+                raise NotFound(f"no stop {stop_id[:20]!r} is in force")
+            if stop.placed_by == principal.person:
+                raise NotPermitted("who placed a stop does not lift it", rule="a different person lifts a stop")
+            tx.lift_stop(stop, by=principal.person)
+            tx.record(
+                StopLifted(actor=principal.person, subject=stop.id, principal=principal.id, placed_by=stop.placed_by)
+            )
+        return stop
+
+    def stops(self, principal: Principal) -> list[Stop]:
+        """Return the stops in force.
+
+        Raises:
+            NotPermitted: neither operator, on call nor auditor.
+        """
+        with self.office.store.read() as tx:
+            self.office.rules.current(tx).directory.demand(principal, Role.OPERATOR, Role.ON_CALL, Role.AUDITOR)
+            return tx.stops()
+
+    def disable(self, principal: Principal, person: str, *, reason: str) -> Ended:
+        """Disable a person for good: tokens, pending requests, open grants and live leases end at once.
+
+        Raises:
+            NotPermitted: not an operator.
+            Invalid: no such person, or disabled already.
+        """
+        with self.office.attempt(principal, act="disable", subject=person), self.office.store.begin() as tx:
+            rules = self.office.rules.current(tx)
+            rules.directory.demand(principal, Role.OPERATOR)
+            if person not in rules.directory.persons or not tx.disable_person(person):
+                raise Invalid(f"there is no active person {person[:63]!r}", field="person")
+            sealed = self.office.seal(reason, field="reason")
+            for account in rules.directory.principals.values():
+                if account.person == person:
+                    for token in tx.revoke_tokens(account.id):
+                        tx.record(
+                            TokenRevoked(actor=principal.person, subject=person, principal=account.id, token=token)
+                        )
+            tx.record(PersonDisabled(actor=principal.person, subject=person, principal=principal.id, reason=sealed))
+            grants, requests = self._end_all(
+                tx, rules, scope="person", target=person, cause=Cause.DISABLED, actor=principal.person, reason=sealed
+            )
+        self.office.nudge()
+        return Ended(stop=None, grants=grants, requests=requests)
+
+    def _end_all(
+        self, tx: Tx, rules: Rules, *, scope: str, target: str | None, cause: Cause, actor: str, reason: Sealed
+    ) -> tuple[int, int]:
+        def concerned(person: str, entitlement: str) -> bool:
+            found = rules.catalog.entitlements.get(entitlement)
+            return (scope, target) in {
+                ("all", None),
+                ("person", person),
+                ("entitlement", entitlement),
+                ("provider", found.provider if found else None),
+            }
+
+        grants = [g for g in tx.open_grants(scope=scope, target=target) if concerned(g.person, g.entitlement)]
+        for grant in grants:
+            close_grant(tx, grant, GrantEvent.REVOKE, cause=cause, actor=actor, reason=reason)
+        pending = [
+            r for r in tx.requests(state=RequestState.PENDING, limit=EVERYTHING) if concerned(r.person, r.entitlement)
+        ]
+        for request in pending:
+            decide_request(tx, request, RequestEvent.WITHDRAW, actor=actor)
+        return len(grants), len(pending)
+
+    def _judge_scope(self, rules: Rules, scope: str, target: str | None) -> None:
+        if scope not in SCOPES:
+            raise Invalid(f"scope must be one of: {', '.join(SCOPES)}", field="scope")
+        known = {
+            "person": rules.directory.persons.keys(),
+            "entitlement": rules.catalog.entitlements.keys(),
+            "provider": {e.provider for e in rules.catalog.entitlements.values()},
+        }
+        if scope == "all" and target is not None:
+            raise Invalid("a stop of all takes no id", field="id")
+        if scope != "all" and target not in known[scope]:
+            raise Invalid(f"there is no {scope} {str(target)[:63]!r}", field="id")
+
+    def _seen(self, tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> Grant:
+        grant = tx.grant(grant_id, lock=True)
+        if grant is None or not may_see(tx, principal, grant.request_id, grant.person, grant.entitlement, rules):
+            raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
+        return grant
+
+    def _is_operator(self, principal: Principal, rules: Rules) -> bool:
+        return Role.OPERATOR in rules.directory.roles_of(principal.person)

@@ -1,0 +1,76 @@
+"""How things are made to end, within somebody's transaction: leases are sent on their way to death, grants are closed.
+
+Nothing here calls a provider; the sweep does, and what is written here makes it due at once.
+"""
+
+from __future__ import annotations
+
+from countersign.domain.facts import GrantClosed, LeaseEndAsked, RequestDecided
+from countersign.domain.grant import Grant, GrantEvent, GrantState
+from countersign.domain.lease import Cause, Lease, LeaseState
+from countersign.domain.request import Request, RequestEvent, Sealed
+from countersign.store import Tx
+
+LIVE = (LeaseState.PREPARED, LeaseState.ACTIVE)
+
+
+def end_lease(tx: Tx, lease: Lease, *, cause: Cause, actor: str, give_back: bool = False) -> Lease:
+    """Send a lease on its way to death, and give its draw back where the credential never served.
+
+    Raises:
+        Conflict: somebody else moved it.
+    """
+    ending = lease.revoking(cause=cause, now=tx.now)
+    tx.move_lease(lease, ending)
+    if give_back:
+        give_draw_back(tx, lease)
+    tx.record(
+        LeaseEndAsked(
+            actor=actor, subject=lease.id, cause=cause.value, not_after=lease.not_after, draw_given_back=give_back
+        )
+    )
+    return ending
+
+
+def give_draw_back(tx: Tx, lease: Lease) -> None:
+    """Return the draw of a lease to its grant; the clock stops if nothing else was ever handed over under it."""
+    grant = tx.grant(lease.grant_id, lock=True)
+    if grant is None or grant.state is not GrantState.OPEN or grant.draws_used == 0:
+        return
+    others = [other for other in tx.leases(grant_id=grant.id) if other.id != lease.id]
+    served = any(other.state in LIVE or other.cause not in NEVER_SERVED for other in others)
+    tx.move_grant(grant, grant.given_back(clock_stops=not served))
+
+
+NEVER_SERVED = frozenset({Cause.UNDELIVERED, Cause.OUTCOME_UNKNOWN, Cause.FAILED})
+"""Causes of leases whose credential never reached the requester."""
+
+
+def close_grant(
+    tx: Tx, grant: Grant, event: GrantEvent, *, cause: Cause, actor: str, reason: Sealed | None = None
+) -> Grant:
+    """Close a grant and send all its live leases on their way.
+
+    Raises:
+        WrongState: it is closed already.
+        Conflict: somebody else moved it.
+    """
+    closed = grant.after(event)
+    tx.move_grant(grant, closed)
+    tx.record(GrantClosed(actor=actor, subject=grant.id, state=closed.state.value, reason=reason))
+    for lease in tx.leases(grant_id=grant.id, states=LIVE):
+        end_lease(tx, lease, cause=cause, actor=actor)
+    return closed
+
+
+def decide_request(tx: Tx, request: Request, event: RequestEvent, *, actor: str) -> Request:
+    """Move a request out of the pending state, with its fact.
+
+    Raises:
+        WrongState: it was decided before.
+        Conflict: somebody else decided at the same moment.
+    """
+    decided = request.after(event)
+    tx.move_request(request, decided)
+    tx.record(RequestDecided(actor=actor, subject=request.id, state=decided.state.value, digest=request.digest))
+    return decided

@@ -1,0 +1,90 @@
+"""Reconciliation: what stands at the providers under our names, against what the database says should stand.
+
+It finds what outlived its certificate, what nobody ever ordered, and what a provider made behind a broken connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from countersign.domain.canonical import digest
+from countersign.domain.facts import BROKER, Anomaly
+from countersign.domain.lease import LeaseState
+from countersign.providers.base import Provider, ProviderTrouble, Stray
+from countersign.service.office import Office
+
+logger = structlog.get_logger(__name__)
+
+ACTOR = f"{BROKER}/reconcile"
+
+
+@dataclass(kw_only=True)
+class Reconciler:
+    """Compares, records each finding once, and ends what should not be."""
+
+    office: Office
+    providers: Mapping[str, Provider]
+    _told: set[str] = field(default_factory=set)
+
+    def reconcile(self) -> int:
+        """Look at every provider once and return how many strays were found.
+
+        A provider that cannot be listed is logged and looked at again next time.
+        """
+        with self.office.store.read() as tx:
+            catalog = self.office.rules.current(tx).catalog
+            targets: dict[str, Mapping[str, Any]] = {
+                e.target.id: e.document()["target"] for e in catalog.entitlements.values()
+            }
+            targets |= {target["id"]: target for target in tx.live_targets()}
+        found = 0
+        for name, provider in self.providers.items():
+            mine = [target for target in targets.values() if target["provider"] == name]
+            try:
+                found += self._look_at(provider, list(provider.roll_call(mine)))
+            except ProviderTrouble as trouble:
+                logger.warning("a provider could not be listed", provider=name, trouble=str(trouble))
+        return found
+
+    def _look_at(self, provider: Provider, listed: Iterable[Stray]) -> int:
+        # The listing was taken first: an intent is committed before anything exists, so what is listed and still
+        # unknown here was never ordered.
+        strays = [(stray, kind) for stray in listed if (kind := self._kind(stray)) is not None]
+        for stray, kind in strays:
+            said: Mapping[str, Any] = {}
+            try:
+                said = provider.end_stray(stray).said
+            except ProviderTrouble as trouble:
+                logger.warning("a stray could not be ended", provider=provider.name, trouble=str(trouble))
+            self._tell(provider.name, stray, kind, said)
+        return len(strays)
+
+    def _kind(self, stray: Stray) -> str | None:
+        if stray.lease_id is None:
+            return "foreign"
+        with self.office.store.read() as tx:
+            lease = tx.lease(stray.lease_id)
+        if lease is None:
+            return "never-ordered"
+        return "outlived-its-certificate" if lease.state is LeaseState.REVOKED else None
+
+    def _tell(self, provider: str, stray: Stray, kind: str, said: Mapping[str, Any]) -> None:
+        mark = digest("countersign/stray/v1", {"place": stray.place, "ref": stray.ref, "kind": kind})
+        if mark in self._told:
+            return
+        logger.error("something stands at a provider that the log does not explain", provider=provider, kind=kind)
+        with self.office.store.begin() as tx:
+            tx.record(
+                Anomaly(
+                    actor=ACTOR,
+                    subject=stray.lease_id or stray.target,
+                    provider=provider,
+                    kind=kind,
+                    seen={"place": stray.place, "ref": stray.ref, "answer": said},
+                )
+            )
+        self._told.add(mark)

@@ -1,0 +1,111 @@
+"""The rules in force: catalog and directory as the database holds them, parsed once per change.
+
+Both halves read the rules from the database inside the transaction in which they judge; nothing is taken from a file after
+the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from countersign.config.catalog import parse_catalog
+from countersign.config.directory import parse_directory
+from countersign.domain.entitlement import Catalog, Entitlement
+from countersign.domain.facts import BROKER, RulebookAdopted
+from countersign.domain.people import Directory
+from countersign.domain.refusals import Invalid, RuleChanged, Stopped
+from countersign.store import Rulebook, Store, Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Catalog and directory in force at one moment, with those disabled at run time left out."""
+
+    catalog: Catalog
+    directory: Directory
+
+    def entitlement(self, entitlement_id: str) -> Entitlement:
+        """Return an entitlement.
+
+        Raises:
+            Invalid: naming `entitlement`.
+        """
+        found = self.catalog.entitlements.get(entitlement_id)
+        if found is None:
+            raise Invalid(
+                f"there is no entitlement {entitlement_id[:63]!r}", field="entitlement", hint="see GET /v1/entitlements"
+            )
+        return found
+
+    def pinned(self, entitlement_id: str, rule_digest: str) -> Entitlement:
+        """Return an entitlement if it is still the one that was pinned.
+
+        Raises:
+            RuleChanged: it is gone or different.
+        """
+        found = self.catalog.entitlements.get(entitlement_id)
+        if found is None or found.rule_digest != rule_digest:
+            raise RuleChanged(
+                f"the entitlement {entitlement_id} has changed since this was requested",
+                rule=f"entitlement {entitlement_id}: pinned {rule_digest[:16]}",
+                hint="submit the request again under the rule in force",
+            )
+        return found
+
+
+class RuleReader:
+    """Reads the rules in force within a transaction; parses a rulebook only when it is a new one."""
+
+    def __init__(self) -> None:
+        """Start with nothing parsed."""
+        self._lock = Lock()
+        self._parsed: tuple[int, Catalog, Directory] | None = None
+
+    def current(self, tx: Tx) -> Rules:
+        """Return the rules as this transaction sees them.
+
+        Raises:
+            Stopped: no rulebook was ever adopted; nobody may do anything.
+        """
+        seq = tx.rulebook_seq()
+        with self._lock:
+            parsed = self._parsed
+        if parsed is None or parsed[0] != seq:
+            rulebook = tx.rulebook()
+            if rulebook is None:
+                raise Stopped("no catalog is in force", hint="start the broker with a catalog and a directory")
+            parsed = (rulebook.seq, parse_catalog(rulebook.catalog), parse_directory(rulebook.directory))
+            with self._lock:
+                self._parsed = parsed
+        return Rules(catalog=parsed[1], directory=parsed[2].without(tx.disabled_persons()))
+
+
+def adopt(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, Any]) -> bool:
+    """Bring a catalog and a directory (as read from their files) into force, with a fact; False if they already are."""
+    catalog_digest, directory_digest = parse_catalog(catalog).digest, parse_directory(directory).digest
+    with store.begin() as tx:
+        current = tx.rulebook()
+        if current and (current.catalog_digest, current.directory_digest) == (catalog_digest, directory_digest):
+            return False
+        tx.add_rulebook(
+            Rulebook(
+                seq=1 if current is None else current.seq + 1,
+                catalog=catalog,
+                directory=directory,
+                catalog_digest=catalog_digest,
+                directory_digest=directory_digest,
+            )
+        )
+        tx.record(
+            RulebookAdopted(
+                actor=f"{BROKER}/start",
+                subject="rulebook",
+                catalog=catalog_digest,
+                directory=directory_digest,
+                genesis=current is None,
+            )
+        )
+    return True

@@ -1,0 +1,32 @@
+"""Who may know that something exists: its requester, those who may sign it, auditors and operators. To all others it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from countersign.domain.people import Principal, Role
+from countersign.service.rules import Rules
+from countersign.store import Tx
+
+
+def sees_all(principal: Principal, rules: Rules) -> bool:
+    """Say whether the principal's roles let him see everybody's requests, grants and leases."""
+    return bool(rules.directory.roles_of(principal.person) & {Role.AUDITOR, Role.OPERATOR, Role.ON_CALL})
+
+
+def signs_for(person: str, rules: Rules) -> Iterable[str]:
+    """Return the entitlements that a person may sign for."""
+    if Role.APPROVER not in rules.directory.roles_of(person):
+        return []
+    groups = rules.directory.groups_of(person)
+    return [e.id for e in rules.catalog.entitlements.values() if any(f.group in groups for f in e.review)]
+
+
+def may_see(tx: Tx, principal: Principal, request_id: str, owner: str, entitlement: str, rules: Rules) -> bool:
+    """Say whether a principal may know of a request and what came of it."""
+    return (
+        owner == principal.person
+        or sees_all(principal, rules)
+        or entitlement in signs_for(principal.person, rules)
+        or any(review.person == principal.person for review in tx.reviews(request_id))
+    )

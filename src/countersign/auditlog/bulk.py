@@ -64,7 +64,8 @@ def verify_directory(
         else:
             tree = Frontier(size=tree.size + block.range.size, peaks=tree.peaks + block.range.peaks)
         anchors.meet(tree.size, tree.root)
-    upper.finish()
+    else:
+        upper.finish()
     anchors.finish(tree.size)
     return findings.report(size=tree.size, root=tree.root())
 

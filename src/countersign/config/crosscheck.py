@@ -1,0 +1,119 @@
+"""Checking catalog and directory together: unknown groups are errors; rules that mean nobody are said aloud as warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from countersign.config.problems import Problem, Severity, shown
+from countersign.domain.entitlement import Catalog, Entitlement
+from countersign.domain.people import Directory, Role
+from countersign.domain.review import could_be_reached
+
+NAMED_AT_MOST = 5
+
+
+def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
+    """Return what is wrong between a catalog and a directory: errors first, then warnings, each in the catalog's order.
+
+    An error (a group that the directory does not know) refuses the pair. A warning marks what nobody can do, which is
+    safe and seldom meant.
+    """
+    approvers = directory.holders(Role.APPROVER)
+    requesters = directory.holders(Role.REQUESTER)
+    found = [
+        problem
+        for entitlement in catalog.entitlements.values()
+        for problem in _Pair(entitlement, directory, approvers, requesters).problems()
+    ]
+    return sorted(found, key=lambda problem: problem.severity is Severity.WARNING)
+
+
+class _Pair:
+    """One entitlement before the directory."""
+
+    def __init__(
+        self, entitlement: Entitlement, directory: Directory, approvers: frozenset[str], requesters: frozenset[str]
+    ) -> None:
+        self._entitlement = entitlement
+        self._directory = directory
+        self._approvers = approvers
+        self._requesters = requesters
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._owner()
+        yield from self._factors()
+        yield from self._asking()
+        yield from self._reachable()
+
+    def _problem(self, key: str, expected: str, got: str, severity: Severity) -> Problem:
+        where = f"entitlement {shown(self._entitlement.id)}.{key}"
+        return Problem(where=where, expected=expected, got=got, severity=severity)
+
+    def _group(self, key: str, group: str) -> Iterator[Problem]:
+        """Judge one mention of a group: it must exist, and should have an active member."""
+        if group not in self._directory.groups:
+            yield self._problem(key, "a group of the directory", shown(group), Severity.ERROR)
+        elif not self._directory.members(group):
+            got = f"{shown(group)}, which is empty and means nobody"
+            yield self._problem(key, "a group with members", got, Severity.WARNING)
+
+    def _owner(self) -> Iterator[Problem]:
+        yield from self._group("owner", self._entitlement.owner)
+
+    def _factors(self) -> Iterator[Problem]:
+        for position, factor in enumerate(self._entitlement.review):
+            place = f"review[{position}]"
+            yield from self._group(f"{place}.group", factor.group)
+            members = self._directory.members(factor.group)
+            able = members & self._approvers
+            if members and not able:
+                got = f"{shown(factor.group)}, where nobody does: it means nobody"
+                expected = f"a group in which somebody holds the role {Role.APPROVER}"
+                yield self._problem(f"{place}.group", expected, got, Severity.WARNING)
+            elif 0 < len(able) < factor.count:
+                expected = f"at most {len(able)}, the approvers in {factor.group}"
+                got = f"{factor.count}, which means nobody"
+                yield self._problem(f"{place}.count", expected, got, Severity.WARNING)
+
+    def _asking(self) -> Iterator[Problem]:
+        groups = self._entitlement.requesters
+        for position, group in enumerate(groups or ()):
+            yield from self._group(f"requesters[{position}]", group)
+        if not self._may_ask():
+            expected = f"somebody who may ask: the role {Role.REQUESTER}" + (
+                " and one of these groups" if groups else ""
+            )
+            yield self._problem("requesters", expected, "nobody", Severity.WARNING)
+
+    def _may_ask(self) -> frozenset[str]:
+        groups = self._entitlement.requesters
+        if groups is None:
+            return self._requesters
+        return self._requesters & frozenset(person for group in groups for person in self._directory.members(group))
+
+    def _reachable(self) -> Iterator[Problem]:
+        """Find those who may ask and whose request nobody could sign off.
+
+        Only a person who sits in a factor with no more approvers than the rule has seats can be missed there; everyone
+        else is answered by one shared look.
+        """
+        rule = self._entitlement.review
+        seats = sum(factor.count for factor in rule)
+        able = [self._directory.members(factor.group) & self._approvers for factor in rule]
+        needed = frozenset(person for group in able if len(group) <= seats for person in group)
+        asking = sorted(self._may_ask())
+        answers: dict[str | None, bool] = {}
+        stuck = []
+        for person in asking:
+            key = person if person in needed else None
+            if key not in answers:
+                answers[key] = could_be_reached(rule, requester=person, directory=self._directory)
+            if not answers[key]:
+                stuck.append(person)
+        if stuck:
+            names = ", ".join(stuck[:NAMED_AT_MOST]) + (
+                f" and {len(stuck) - NAMED_AT_MOST} more" * (len(stuck) > NAMED_AT_MOST)
+            )
+            got = "nobody could ever approve" if len(stuck) == len(asking) else f"nobody could approve for {names}"
+            expected = "a rule that others can fill for everyone who may ask"
+            yield self._problem("review", expected, got, Severity.WARNING)

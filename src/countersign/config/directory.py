@@ -1,0 +1,185 @@
+"""Reading the directory: `directory.toml` to `Directory`, with static separation of duties judged on persons."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from countersign.config.catalog import duplicates
+from countersign.config.catalog_file import Name, SchemaVersion, Table
+from countersign.config.problems import ConfigError, Problem, expected, located, problems_of, shown
+from countersign.config.tomlfile import read_toml
+from countersign.domain.people import ACTING_ROLES, Directory, Group, Person, Principal, Role
+
+CONFLICTS: tuple[tuple[Role, Role], ...] = (
+    *((Role.AUDITOR, role) for role in sorted(ACTING_ROLES)),
+    (Role.OPERATOR, Role.APPROVER),
+    (Role.CATALOG_AUTHOR, Role.OPERATOR),
+    (Role.CATALOG_AUTHOR, Role.APPROVER),
+)
+"""Pairs of roles that no person holds together, by whatever groups (static separation of duties)."""
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _is_displayable(text: str) -> str:
+    if text != text.strip() or not text.isprintable():
+        raise expected("printable characters on one line, without blanks at the ends")
+    return text
+
+
+class PersonTable(Table):
+    """`[[person]]`."""
+
+    id: Name
+    name: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_is_displayable)]
+
+
+class PrincipalTable(Table):
+    """`[[principal]]`."""
+
+    id: Name
+    person: Name
+    human: bool = True
+
+
+class GroupTable(Table):
+    """`[[group]]`."""
+
+    id: Name
+    members: Annotated[tuple[Name, ...], Field(strict=False)]
+    roles: Annotated[tuple[Annotated[Role, Field(strict=False)], ...], Field(strict=False)] = ()
+
+
+class DirectoryFile(Table):
+    """The whole file."""
+
+    schema_version: SchemaVersion = Field(alias="schema")
+    person: Annotated[tuple[PersonTable, ...], Field(strict=False)] = ()
+    principal: Annotated[tuple[PrincipalTable, ...], Field(strict=False)] = ()
+    group: Annotated[tuple[GroupTable, ...], Field(strict=False)] = ()
+
+
+def load_directory(path: Path) -> tuple[dict[str, Any], Directory]:
+    """Return what `directory.toml` says, as it is kept, and the directory that it means.
+
+    Raises:
+        ConfigError: the file cannot be read, or `parse_directory` refuses it.
+    """
+    source = read_toml(path)
+    return source, parse_directory(source)
+
+
+def parse_directory(source: Mapping[str, Any]) -> Directory:
+    """Return the directory that a source means; a source comes through JSON unchanged.
+
+    A person without any principal acts through one of the same id.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    try:
+        file = DirectoryFile.model_validate(source)
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, model=DirectoryFile, source=source)) from None
+    problems = [
+        *duplicates("person", file.person, source),
+        *duplicates("principal", file.principal, source),
+        *duplicates("group", file.group, source),
+        *_look_alikes(file, source),
+        *_principals(file, source),
+        *_members(file, source),
+    ]
+    if problems:
+        raise ConfigError(problems)
+    directory = _directory(file)
+    conflicts = list(_conflicts(directory))
+    if conflicts:
+        raise ConfigError(conflicts)
+    return directory
+
+
+def _look_alikes(file: DirectoryFile, source: object) -> Iterator[Problem]:
+    """Refuse display names that a reviewer could take for one another; ids cannot differ in case or script at all."""
+    first: dict[str, int] = {}
+    for position, person in enumerate(file.person):
+        earlier = first.setdefault(_folded(person.name), position)
+        if earlier != position:
+            yield Problem(
+                where=located(["person", position, "name"], source),
+                expected="a name that a reader tells from every other (two of one name: add the team, say)",
+                got=f"{shown(person.name)}, which reads like that of person[{earlier}]",
+            )
+
+
+def _principals(file: DirectoryFile, source: object) -> Iterator[Problem]:
+    persons = {person.id for person in file.person}
+    for position, principal in enumerate(file.principal):
+        if principal.person not in persons:
+            yield Problem(
+                where=located(["principal", position, "person"], source),
+                expected="the id of a [[person]]",
+                got=shown(principal.person),
+            )
+        if principal.id in persons and principal.id != principal.person:
+            yield Problem(
+                where=located(["principal", position, "id"], source),
+                expected="an id that is not another person's",
+                got=f"{shown(principal.id)} for the person {shown(principal.person)}",
+            )
+
+
+def _members(file: DirectoryFile, source: object) -> Iterator[Problem]:
+    persons = {person.id for person in file.person}
+    others = {group.id: "a group; groups hold persons only" for group in file.group} | {
+        item.id: f"a principal of {item.person}" for item in file.principal
+    }
+    for index, group in enumerate(file.group):
+        seen: set[str] = set()
+        for position, member in enumerate(group.members):
+            where = located(["group", index, "members", position], source)
+            if member not in persons:
+                got = f"{shown(member)}, {others[member]}" if member in others else shown(member)
+                yield Problem(where=where, expected="the id of a [[person]]", got=got)
+            elif member in seen:
+                yield Problem(where=where, expected="each person once", got=f"{shown(member)} again")
+            seen.add(member)
+
+
+def _conflicts(directory: Directory) -> Iterator[Problem]:
+    for person in directory.persons:
+        held = directory.roles_of(person)
+        for one, other in CONFLICTS:
+            if one in held and other in held:
+                pairs = product(*(_giving(directory, person, role) for role in (one, other)))
+                ways = ", ".join(f"{first} and {second}" for first, second in pairs)
+                yield Problem(
+                    where=f"person {shown(person)}",
+                    expected=f"not both {one} and {other} (separation of duties)",
+                    got=f"both, by the groups {ways}"[:200],
+                )
+
+
+def _giving(directory: Directory, person: str, role: Role) -> list[str]:
+    return sorted(group for group in directory.groups_of(person) if role in directory.groups[group].roles)
+
+
+def _directory(file: DirectoryFile) -> Directory:
+    acting = {item.person for item in file.principal}
+    implicit = [Principal(id=item.id, person=item.id) for item in file.person if item.id not in acting]
+    explicit = [Principal(id=item.id, person=item.person, human=item.human) for item in file.principal]
+    return Directory(
+        persons={item.id: Person(id=item.id, name=item.name) for item in file.person},
+        principals={item.id: item for item in (*explicit, *implicit)},
+        groups={
+            item.id: Group(id=item.id, members=frozenset(item.members), roles=frozenset(item.roles))
+            for item in file.group
+        },
+    )

@@ -1,0 +1,143 @@
+"""The nested tables of the settings: addresses, the back ends' accounts, and secrets that may come from files."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from countersign.config.problems import expected
+from countersign.config.secretfile import read_secret
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address leads nowhere but to this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise expected("an address such as https://bao.example:8200") from None
+    if parts.scheme not in {"http", "https"} or not host or port == 0:
+        raise expected("an address such as https://bao.example:8200")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise expected("an address without user, password, query or fragment")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise expected("https (plain http reaches no further than this machine)")
+    return text.rstrip("/")
+
+
+def _is_database(secret: SecretStr) -> SecretStr:
+    scheme = secret.get_secret_value().partition("://")[0].partition("+")[0]
+    if scheme not in DATABASES:
+        raise expected("a database URL that begins with sqlite:// or postgresql://")
+    return secret
+
+
+Address = Annotated[str, AfterValidator(_is_address)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_database)]
+
+
+def secrets_of(model: type[BaseModel]) -> Iterator[str]:
+    """Name the fields of a table that hold secrets."""
+    for name, field in model.model_fields.items():
+        if field.annotation is SecretStr or SecretStr in get_args(field.annotation):
+            yield name
+
+
+def with_secrets_read(model: type[BaseModel], data: object) -> object:
+    """Return a table's data with every `<secret>_file` read into its `<secret>`."""
+    if not isinstance(data, Mapping):
+        return data
+    read = dict(data)
+    for name in secrets_of(model):
+        path = read.get(f"{name}_file")
+        if path is None:
+            continue
+        if read.get(name) is not None:
+            raise expected(f"either {name} or {name}_file")
+        read[name] = read_secret(Path(str(path)))
+    return read
+
+
+class Section(BaseModel):
+    """A nested table of settings; inputs stay out of error texts because some of them are secrets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, data: object) -> object:
+        return with_secrets_read(cls, data)
+
+
+class OpenBao(Section):
+    """The broker's account at OpenBao. `wrap_ttl_s` is how long a wrapped credential waits to be unwrapped, in seconds."""
+
+    addr: Address
+    role_id: SecretStr
+    role_id_file: Path | None = None
+    secret_id: SecretStr
+    secret_id_file: Path | None = None
+    ca_file: Path | None = None
+    wrap_ttl_s: Annotated[int, Field(ge=1, le=120)] = 60
+
+
+class KeyPair(Section):
+    """One AWS account of the broker's."""
+
+    access_key_id: SecretStr
+    access_key_id_file: Path | None = None
+    secret_access_key: SecretStr
+    secret_access_key_file: Path | None = None
+
+
+class Aws(Section):
+    """Where AWS is, and the two accounts there: one assumes roles, the other writes denials. Neither can do both."""
+
+    endpoint_url: Address | None = None
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
+    assumer: KeyPair
+    revoker: KeyPair
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.assumer.access_key_id == self.revoker.access_key_id:
+            raise expected("different accounts for assumer and revoker")
+        return self
+
+
+class TargetAccess(Section):
+    """How the broker reaches a target itself, to close, end and look; the account may execute our functions and no more."""
+
+    dsn: SecretStr
+    dsn_file: Path | None = None
+
+
+def plain(value: Any) -> object:  # noqa: ANN401 - whatever a settings table holds
+    """Return a table's values as canonical JSON; of a secret only that it is given."""
+    match value:
+        case SecretStr():
+            return "given"
+        case BaseModel():
+            return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        case Mapping():
+            return {key: plain(item) for key, item in value.items()}
+        case Path() | float():
+            return str(value)
+        case _:
+            return value

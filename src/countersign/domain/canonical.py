@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 LARGEST_EXACT_INTEGER = 2**53 - 1
 
@@ -54,7 +54,7 @@ def _check(value: object) -> None:
                 if not isinstance(key, str) or not key.isascii():
                     raise NotCanonical(f"key {key!r} is not an ASCII string")
                 _check(item)
-        case Sequence():
+        case list() | tuple():
             for item in value:
                 _check(item)
         case _:

@@ -96,7 +96,12 @@ class Grant:
 
         Args:
             clock_stops: nothing was ever handed over under this grant, so its time has not begun.
+
+        Raises:
+            WrongState: no draw is on record; giving one back would make one more than was approved.
         """
+        if self.draws_used < 1:
+            raise WrongState(f"{self.id} has no draw to give back")
         return replace(
             self,
             draws_used=self.draws_used - 1,

@@ -191,7 +191,13 @@ class Lease:
         )
 
     def still_alive(self, *, due: datetime, written_at: datetime | None, overdue: bool) -> Lease:
-        """Return the lease after an attempt that did not see it dead; it stays due, for ever."""
+        """Return the lease after an attempt that did not see it dead; it stays due, for ever.
+
+        Raises:
+            WrongState: the lease is not being ended; a dead one in particular never becomes due again.
+        """
+        if self.state is not LeaseState.REVOKING:
+            raise WrongState(f"{self.id} is {self.state}; it is not being ended")
         return replace(
             self,
             due=due,

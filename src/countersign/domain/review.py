@@ -51,8 +51,8 @@ class Quorum:
 
     @property
     def reached(self) -> bool:
-        """Say whether every factor is filled; a rule without factors is never reached."""
-        return bool(self.factors) and all(f.have >= f.count for f in self.factors)
+        """Say whether every factor is filled; a rule without factors, or a factor of nobody, is never reached."""
+        return bool(self.factors) and all(f.have >= f.count >= 1 for f in self.factors)
 
 
 def eligible_for(rule: Sequence[Factor], *, person: str, requester: str, directory: Directory) -> frozenset[str]:

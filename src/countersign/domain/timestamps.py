@@ -34,9 +34,18 @@ def read(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise NotATime(f"expected a time such as {EXAMPLE}") from error
+    # fromisoformat also takes week dates, other separators and a decimal comma of the same length.
+    if spell(moment) != text:
+        raise NotATime(f"expected a time such as {EXAMPLE}")
     return moment.astimezone(UTC)
 
 
 def trim(moment: datetime) -> datetime:
-    """Cut a moment to the milliseconds that are stored, so that what is kept and what is compared are the same."""
+    """Cut a moment to the milliseconds that are stored, so that what is kept and what is compared are the same.
+
+    Raises:
+        NotATime: the moment carries no time zone.
+    """
+    if moment.tzinfo is None:
+        raise NotATime("a time without a zone means nothing")
     return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)

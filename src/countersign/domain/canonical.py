@@ -33,7 +33,7 @@ def canonical(value: object) -> bytes:
 
 
 def digest(label: str, value: object) -> str:
-    """Return sha256 of the label, a line feed and the canonical bytes, in hex; the label keeps digests of different things apart."""
+    """Return sha256 of the label, a line feed and the canonical bytes, in hex; labels keep digests of different things apart."""
     return hashlib.sha256(label.encode("ascii") + b"\n" + canonical(value)).hexdigest()
 
 

@@ -20,7 +20,9 @@ class Refused(Exception):
 
     code: ClassVar[str] = "refused"
 
-    def __init__(self, detail: str, *, rule: str | None = None, hint: str | None = None, field: str | None = None) -> None:
+    def __init__(
+        self, detail: str, *, rule: str | None = None, hint: str | None = None, field: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.rule = rule

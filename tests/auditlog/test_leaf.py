@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from countersign.auditlog.leaf import LARGEST_LEAF, Leaf, NotALeaf
 from countersign.auditlog.openings import check_opening
-from countersign.domain.canonical import commitment
+from countersign.domain.canonical import NotCanonical, canonical, commitment
 
 AT = datetime(2026, 11, 22, 22, 5, tzinfo=UTC)
 LEAF = Leaf(type="request-submitted", at=AT, actor="alice", subject="req_abc", data={"n": 1, "text": 'ü", "x'})
@@ -48,6 +48,7 @@ def test_every_leaf_comes_back_from_its_bytes(
     leaf = Leaf(type=kind, at=at, actor=actor, subject=subject, data=data)
     raw = leaf.encode()
     assert Leaf.decode(raw) == leaf
+    assert canonical(json.loads(raw)) == raw
     assert Leaf.decode(raw).encode() == raw
 
 
@@ -60,6 +61,21 @@ def test_a_flipped_byte_is_refused_or_says_something_else(at: int, flip: int) ->
         return
     assert leaf != LEAF
     assert leaf.encode() == bent
+
+
+@given(value=values | st.floats(), ordered=st.booleans(), escaped=st.booleans())
+def test_bytes_are_a_leaf_exactly_when_canonical_would_write_them(value: object, ordered: bool, escaped: bool) -> None:  # noqa: FBT001 - drawn, not passed by people
+    whole = json.loads(SPELLED) | {"data": {"x": value, "a": 1}}
+    raw = json.dumps(whole, separators=(",", ":"), sort_keys=ordered, ensure_ascii=escaped).encode("utf-8")
+    try:
+        written = canonical(whole) == raw
+    except NotCanonical:
+        written = False
+    try:
+        read = Leaf.decode(raw).encode() == raw
+    except NotALeaf:
+        read = False
+    assert read is written
 
 
 @pytest.mark.parametrize(
@@ -83,6 +99,9 @@ def test_a_flipped_byte_is_refused_or_says_something_else(at: int, flip: int) ->
         SPELLED.replace(b'"n":1', b'"n":NaN'),
         SPELLED.replace(b'"n":1', b'"n":-0'),
         SPELLED.replace(b'"n":1', b'"n":9007199254740992'),
+        SPELLED.replace(b'"n":1', b'"n":-9007199254740992'),
+        SPELLED.replace(b'"n":1', '"n":1,"ü":1'.encode()),
+        SPELLED.replace(b'"n":1', b'"n":"' + b"y" * LARGEST_LEAF + b'"'),
         SPELLED.replace(b'"n":1', b'"n":' + b"[" * 5000 + b"]" * 5000),
         SPELLED.replace(b'"n":1', b'"n":' + b"9" * 5000),
         SPELLED.replace(b'"n":1', b'"n": 1'),

@@ -206,7 +206,9 @@ class Control:
 
     def _seen(self, tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> Grant:
         grant = tx.grant(grant_id, lock=True)
-        if grant is None or not may_see(tx, principal, grant.request_id, grant.person, grant.entitlement, rules):
+        if grant is None or not may_see(
+            tx, principal, rules, request_id=grant.request_id, owner=grant.person, entitlement=grant.entitlement
+        ):
             raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
         return grant
 

@@ -158,7 +158,9 @@ class Issuer:
         if (
             grant is None
             or request is None
-            or not may_see(tx, principal, request.id, grant.person, grant.entitlement, rules)
+            or not may_see(
+                tx, principal, rules, request_id=request.id, owner=grant.person, entitlement=grant.entitlement
+            )
         ):
             raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
         return grant, request
@@ -203,14 +205,11 @@ class Issuer:
     def _reserve(self, provider: Provider, lease: Lease, order: Order) -> Reservation:
         try:
             return provider.reserve(order)
-        except Unfit as trouble:
-            raise self._abandoned(lease, Cause.FAILED, ProviderRefused(str(trouble))) from trouble
-        except Declined as trouble:
-            raise self._abandoned(lease, Cause.FAILED, ProviderRefused(str(trouble))) from trouble
         except ProviderTrouble as trouble:
-            raise self._abandoned(lease, Cause.FAILED, _away(trouble)) from trouble
+            self._abandon(lease, Cause.FAILED)
+            raise _refusal(trouble) from trouble
         except BaseException:
-            self._abandoned(lease, Cause.FAILED, Conflict("not used"))
+            self._abandon(lease, Cause.FAILED)
             raise
 
     def _commit_handle(self, lease: Lease, reservation: Reservation) -> Lease:
@@ -226,19 +225,18 @@ class Issuer:
                     )
                 )
         except Refused:
-            self._abandoned(lease, Cause.FAILED, Conflict("not used"))
+            self._abandon(lease, Cause.FAILED)
             raise
         return reserved
 
     def _issue(self, provider: Provider, lease: Lease, reservation: Reservation) -> Issued:
         try:
             return provider.issue(reservation)
-        except Declined as trouble:
-            raise self._abandoned(lease, Cause.FAILED, ProviderRefused(str(trouble))) from trouble
         except ProviderTrouble as trouble:
-            raise self._abandoned(lease, Cause.OUTCOME_UNKNOWN, _away(trouble)) from trouble
+            self._abandon(lease, Cause.FAILED if isinstance(trouble, Declined) else Cause.OUTCOME_UNKNOWN)
+            raise _refusal(trouble) from trouble
         except BaseException:
-            self._abandoned(lease, Cause.OUTCOME_UNKNOWN, Conflict("not used"))
+            self._abandon(lease, Cause.OUTCOME_UNKNOWN)
             raise
 
     def _commit_outcome(self, lease: Lease, issued: Issued) -> Lease:
@@ -256,12 +254,12 @@ class Issuer:
                     )
                 )
         except Refused:
-            self._abandoned(lease, Cause.OUTCOME_UNKNOWN, Conflict("not used"))
+            self._abandon(lease, Cause.OUTCOME_UNKNOWN)
             raise
         return active
 
-    def _abandoned(self, lease: Lease, cause: Cause, refusal: Refused) -> Refused:
-        """Send a lease to its death and return the refusal to raise; if even that cannot be written, it is due by itself."""
+    def _abandon(self, lease: Lease, cause: Cause) -> None:
+        """Send a lease to its death and give the draw back; if even that cannot be written, the lease is due by itself."""
         try:
             with self.office.store.begin() as tx:
                 now = tx.lease(lease.id)
@@ -270,10 +268,13 @@ class Issuer:
         except Refused as trouble:
             logger.warning("an abandoned lease is left to the sweep", lease=lease.id, code=trouble.code)
         self.office.nudge()
-        return refusal
 
 
-def _away(trouble: ProviderTrouble) -> ProviderAway:
+def _refusal(trouble: ProviderTrouble) -> Refused:
+    if isinstance(trouble, Declined | Unfit):
+        return ProviderRefused(
+            f"the provider said no: {trouble}", hint="tell the entitlement's owner; the draw was given back"
+        )
     return ProviderAway(
         f"the provider did not serve: {trouble}; no credential is left standing",
         hint="draw again; the draw was given back",

@@ -250,7 +250,9 @@ class Requests:
 
     def _seen(self, tx: Tx, principal: Principal, rules: Rules, request_id: str, *, lock: bool) -> Request:
         request = tx.request(request_id, lock=lock)
-        if request is None or not may_see(tx, principal, request.id, request.person, request.entitlement, rules):
+        if request is None or not may_see(
+            tx, principal, rules, request_id=request.id, owner=request.person, entitlement=request.entitlement
+        ):
             raise NotFound(f"there is no request {request_id[:20]!r} for you")
         return request
 

@@ -22,7 +22,7 @@ def signs_for(person: str, rules: Rules) -> Iterable[str]:
     return [e.id for e in rules.catalog.entitlements.values() if any(f.group in groups for f in e.review)]
 
 
-def may_see(tx: Tx, principal: Principal, request_id: str, owner: str, entitlement: str, rules: Rules) -> bool:
+def may_see(tx: Tx, principal: Principal, rules: Rules, *, request_id: str, owner: str, entitlement: str) -> bool:
     """Say whether a principal may know of a request and what came of it."""
     return (
         owner == principal.person

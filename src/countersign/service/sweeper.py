@@ -231,9 +231,9 @@ class Sweeper:
 
     def _patience(self, lease: Lease) -> timedelta:
         """Return how long to wait before the next try: doubling, capped, and spread by half so that a herd scatters."""
-        grown = min(LAST_RETRY, FIRST_RETRY * 2 ** min(lease.tries, 16))
+        doublings: int = 2 ** min(lease.tries, 16)
         spread = int.from_bytes(self.office.randomness(2)) / 65535
-        return grown * (0.5 + spread)
+        return min(LAST_RETRY, FIRST_RETRY * doublings) * (0.5 + spread)
 
 
 def due_by(lease: Lease) -> datetime:

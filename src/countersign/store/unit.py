@@ -129,7 +129,7 @@ class Tx:
 
     def rulebook_seq(self) -> int:
         """Return the number of the rulebook in force, 0 for none: cheap, to know whether a parsed one still holds."""
-        return self._connection.execute(
+        return None if row is None else (int(row[0]), str(row[1]))
             sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0))
         ).scalar_one()
 

@@ -1,0 +1,30 @@
+"""The broker as its rim sees it: every use case, built once by `bootstrap`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from countersign.service.control import Control
+from countersign.service.evidence import Evidence
+from countersign.service.issuer import Issuer
+from countersign.service.office import Office
+from countersign.service.questions import Questions
+from countersign.service.reconciler import Reconciler
+from countersign.service.requests import Requests
+from countersign.service.sweeper import Sweeper
+from countersign.service.tokens import Gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """All use cases. The first five face people, the last three face providers and the log."""
+
+    office: Office
+    gate: Gate
+    requests: Requests
+    questions: Questions
+    control: Control
+    issuer: Issuer
+    sweeper: Sweeper
+    reconciler: Reconciler
+    evidence: Evidence

@@ -41,7 +41,7 @@ class EmbeddedOpenBao:
 
     AUDIT_DEVICE = "main"
 
-    def __init__(self, folder: Path, *, port: int | None = None, unseal_key: str | None = None):
+    def __init__(self, folder: Path, *, port: int | None = None, unseal_key: str | None = None) -> None:
         self._folder = private_folder(folder)
         self.port = port or free_port()
         self._cluster_port = free_port()

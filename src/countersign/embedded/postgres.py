@@ -44,7 +44,7 @@ class EmbeddedPostgres:
         password: the superuser's, for data kept from an earlier run; random otherwise.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, password: str | None = None):
+    def __init__(self, folder: Path, *, port: int | None = None, password: str | None = None) -> None:
         self._folder = private_folder(folder)
         self.port = port or free_port()
         self._password = password or secrets.token_urlsafe(24)

@@ -69,7 +69,7 @@ class Child:
     @property
     def pid(self) -> int | None:
         """Return the process id while it runs."""
-        return self._process.pid if self.running else None
+        return self._process.pid if self._process is not None and self.running else None
 
     @property
     def running(self) -> bool:

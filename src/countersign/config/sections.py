@@ -97,27 +97,36 @@ class OpenBao(Section):
     wrap_ttl_s: Annotated[int, Field(ge=1, le=120)] = 60
 
 
-class KeyPair(Section):
-    """One AWS account of the broker's."""
+class AwsAccount(Section):
+    """One identity of the broker's at AWS: a profile of AWS's own configuration, or a key pair."""
 
-    access_key_id: SecretStr
+    profile: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    access_key_id: SecretStr | None = None
     access_key_id_file: Path | None = None
-    secret_access_key: SecretStr
+    secret_access_key: SecretStr | None = None
     secret_access_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        keys = [key for key in (self.access_key_id, self.secret_access_key) if key is not None]
+        if len(keys) != (0 if self.profile else 2):
+            raise expected("either profile, or access_key_id and secret_access_key")
+        return self
 
 
 class Aws(Section):
-    """Where AWS is, and the two accounts there: one assumes roles, the other writes denials. Neither can do both."""
+    """Where AWS is, and the two identities there: one assumes roles, the other writes denials. Neither may do both."""
 
     endpoint_url: Address | None = None
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
-    assumer: KeyPair
-    revoker: KeyPair
+    assumer: AwsAccount
+    revoker: AwsAccount
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if self.assumer.access_key_id == self.revoker.access_key_id:
-            raise expected("different accounts for assumer and revoker")
+        one, other = self.assumer, self.revoker
+        if (one.profile, one.access_key_id) == (other.profile, other.access_key_id):
+            raise expected("different identities for assumer and revoker")
         return self
 
 

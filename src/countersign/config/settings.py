@@ -38,6 +38,8 @@ from countersign.domain.canonical import digest
 PREFIX = "COUNTERSIGN_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 """The environment variable that names the TOML file."""
+SECRET_KEYS = frozenset({"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn"})
+"""Keys that hold secrets, in any table: they do not stand in the TOML file."""
 
 
 class Settings(BaseSettings):
@@ -146,9 +148,6 @@ def _without_secrets(table: dict[str, Any], path: str) -> dict[str, Any]:
             ]
         )
     return table
-
-
-SECRET_KEYS = frozenset({"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn"})
 
 
 def _secrets_in(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -129,9 +129,8 @@ class Tx:
 
     def rulebook_seq(self) -> int:
         """Return the number of the rulebook in force, 0 for none: cheap, to know whether a parsed one still holds."""
-        return None if row is None else (int(row[0]), str(row[1]))
-            sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0))
-        ).scalar_one()
+        query = sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0))
+        return int(self._connection.execute(query).scalar_one())
 
     def add_rulebook(self, rulebook: Rulebook) -> None:
         """Bring a rulebook into force."""

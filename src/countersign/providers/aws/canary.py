@@ -1,23 +1,22 @@
-"""Looks whether a lease's sessions are refused where they would work, by sessions of our own that AWS cannot tell from them.
+"""Canaries: sessions of our own, minted after the fact, that AWS treats as it treats the lease's.
 
-A canary is minted after the fact, named by the lease so that whatever ends the lease ends it, boxed as the lease is, and may make
-one harmless call. Refused, it shows that the end has arrived, but only if a sibling of the same role, not named by the lease
-and not yet past its own box, is still served: otherwise everything may be failing.
+A canary is named by the lease, so that whatever ends the lease ends it, boxed as the lease is, and may make one harmless call. A
+sibling is a session of the same role that is neither named by a lease nor past its box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from countersign.providers.aws.box import CANARY_SUFFIX, SIBLING_PREFIX, assume_role_arguments, probe_policy
 from countersign.providers.aws.clock import AwsClock
-from countersign.providers.aws.connection import Connection, code_of
+from countersign.providers.aws.connection import UNREADABLE, Connection, code_of
 from countersign.providers.aws.settings import SHORTEST_STS_SESSION_S, Probe, RoleTarget
 
 SERVED, REFUSED, NOT_TRIED = "served", "refused", "not tried"
@@ -41,12 +40,11 @@ class Tried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Canaries:
+class Canary:
     """Mints probing sessions as the assumer and tries them."""
 
     connection: Connection
     clock: AwsClock
-    elapsed: Callable[[], float] = field(default=monotonic)
 
     def of_lease(self, target: RoleTarget, probe: Probe, lease_id: str, box_end: datetime) -> Tried:
         """Try a canary named by the lease and boxed as it is."""
@@ -57,7 +55,7 @@ class Canaries:
         return self._try(target, probe, f"{SIBLING_PREFIX}{lease_id}", lease_id, self.clock.time() + _SIBLING_BOX)
 
     def _try(self, target: RoleTarget, probe: Probe, name: str, lease_id: str, box_end: datetime) -> Tried:
-        began = self.elapsed()
+        began = monotonic()
         arguments = assume_role_arguments(
             role_arn=target.role_arn,
             session_name=name,
@@ -72,9 +70,9 @@ class Canaries:
             outcome, why = self._probe(target, probe, answer["Credentials"]), None
         except ClientError as error:
             outcome, why = NOT_TRIED, code_of(error)
-        except (BotoCoreError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             outcome, why = NOT_TRIED, type(error).__name__
-        return Tried(outcome=outcome, why=why, took_ms=round((self.elapsed() - began) * 1000))
+        return Tried(outcome=outcome, why=why, took_ms=round((monotonic() - began) * 1000))
 
     def _probe(self, target: RoleTarget, probe: Probe, credentials: Mapping[str, Any]) -> str:
         service = probe.action.partition(":")[0]

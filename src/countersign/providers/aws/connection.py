@@ -17,6 +17,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
 )
+from botocore.parsers import ResponseParserError
 
 from countersign.providers.aws.settings import AwsPrincipal, AwsSettings
 from countersign.providers.base import Away, Declined
@@ -26,8 +27,12 @@ ISSUE_READ_S = 8.0
 QUICK_READ_S = 3.0
 """For everything but the dangerous call, so that two calls in a row stay within ten seconds."""
 
+UNREADABLE = (BotoCoreError, ResponseParserError, ValueError, KeyError, TypeError)
+"""What comes of an answer that is missing, cut off or not AWS's."""
+
 NOTHING_SENT = (EndpointConnectionError, ConnectTimeoutError, NoCredentialsError)
 BUSY = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"})
+UNKNOWN_CODE = "unreadable"
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
 
 
@@ -53,7 +58,7 @@ class Connection:
                 aws_access_key_id=credentials["AccessKeyId"],
                 aws_secret_access_key=credentials["SecretAccessKey"],
                 aws_session_token=credentials["SessionToken"],
-                config=_config(QUICK_READ_S, service),
+                config=_config(QUICK_READ_S, service, direct=self._settings.endpoint_url is not None),
             )
 
     def _session(self, principal: AwsPrincipal) -> Any:  # noqa: ANN401 - as above
@@ -66,12 +71,15 @@ class Connection:
             aws_access_key_id=principal.access_key_id,
             aws_secret_access_key=principal.secret_access_key,
             aws_session_token=principal.session_token,
-            config=_config(read_s, service),
+            config=_config(read_s, service, direct=self._settings.endpoint_url is not None),
         )
 
 
-def _config(read_s: float, service: str) -> Config:
-    extra: dict[str, Any] = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
+def _config(read_s: float, service: str, *, direct: bool) -> Config:
+    """Return time-outs and no retries; an endpoint of our own is reached directly, whatever proxy the environment names."""
+    extra: dict[str, Any] = {"s3": {"addressing_style": "path"}} if service == "s3" and direct else {}
+    if direct:
+        extra["proxies"] = {}
     return Config(
         connect_timeout=CONNECT_S,
         read_timeout=read_s,
@@ -85,12 +93,14 @@ def _config(read_s: float, service: str) -> Config:
 def code_of(error: ClientError) -> str:
     """Return AWS's error code; text that is no code is not repeated."""
     code = str(error.response.get("Error", {}).get("Code", ""))
-    return code if _CODE.fullmatch(code) else "unreadable"
+    return code if _CODE.fullmatch(code) else UNKNOWN_CODE
 
 
-def status_of(error: ClientError) -> int:
-    """Return the HTTP status of an error, 0 where there was none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+def is_refusal(error: ClientError) -> bool:
+    """Say whether AWS, and nothing in between, understood and said no."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = code_of(error)
+    return 400 <= status < 500 and not code.isdigit() and code != UNKNOWN_CODE  # noqa: PLR2004 - HTTP's client errors
 
 
 @contextmanager
@@ -99,11 +109,8 @@ def asking(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code, status = code_of(error), status_of(error)
-        if 400 <= status < 500 and code not in BUSY:  # noqa: PLR2004 - the class of HTTP's client errors
-            raise Declined(f"AWS refused {what}: {code}") from None
-        raise Away(f"AWS failed at {what}: {code}") from None
-    except BotoCoreError as error:
+        if is_refusal(error) and code_of(error) not in BUSY:
+            raise Declined(f"AWS refused {what}: {code_of(error)}") from None
+        raise Away(f"AWS failed at {what}: {code_of(error)}") from None
+    except UNREADABLE as error:
         raise Away(f"AWS could not be asked for {what}: {type(error).__name__}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise Away(f"AWS answered {what} with something unreadable: {type(error).__name__}") from None

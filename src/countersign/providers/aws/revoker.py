@@ -32,7 +32,7 @@ from countersign.providers.base import Away, Declined
 
 STOP_POLICY_NAME = "CountersignStopped"
 _OURS = frozenset({POLICY_NAME, STOP_POLICY_NAME})
-_MOST_ROLE_POLICIES_READ = 20
+_MOST_POLICIES_READ = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +195,11 @@ class Revoker:
 
     def _inline(self, target: RoleTarget) -> dict[str, object]:
         names = self._iam.list_role_policies(RoleName=target.role_name)["PolicyNames"]
-        return {name: self._document(target, name) for name in names[:_MOST_ROLE_POLICIES_READ]}
+        if len(names) > _MOST_POLICIES_READ:
+            raise Declined(
+                f"role {target.role_name} has {len(names)} inline policies; that many are not looked through"
+            )
+        return {name: self._document(target, name) for name in names}
 
     def _role(self, target: RoleTarget) -> _Role:
         with self._guard:

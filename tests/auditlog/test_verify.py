@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -358,3 +359,36 @@ def test_a_folder_whose_checkpoint_is_missing_or_signed_by_another_is_refused(tm
     assert found(check_folder(log)) == [(None, "checkpoint-signature")]
     (tmp_path / "checkpoint").unlink()
     assert found(check_folder(log, KEPT[-1])) == [(None, "checkpoint-format"), (0, "truncated")]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_size_that_nobody_vouched_for_is_read_as_far_as_there_are_entries(tmp_path: Path, processes: int) -> None:
+    log = directory(tmp_path, LOG[:512])
+    vast = Checkpoint(origin=SIGNER.name, size=2**64 - 1, root=EMPTY_ROOT)
+    (tmp_path / "checkpoint").write_text(sign_checkpoint(vast, [SIGNER]))
+    report = check_folder(log, KEPT[2], processes=processes)
+    assert found(report) == [(512, "bundle-format"), (512, "truncated")]
+    assert report.size == 512
+
+
+def test_several_tasks_of_bundles_are_joined_in_order(tmp_path: Path) -> None:
+    leaves = [b"%d" % at for at in range(130 * 256 + 5)]
+    made = Checkpoint(origin=SIGNER.name, size=len(leaves), root=root_of([leaf_hash(leaf) for leaf in leaves]))
+    write_directory(tmp_path, leaves, sign_checkpoint(made, [SIGNER]))
+    for processes in (1, 2):
+        report = check_folder(LogDirectory(tmp_path), processes=processes)
+        assert report.ok
+        assert (report.size, report.root) == (made.size, made.root)
+    path = tmp_path / "tile/entries/129"
+    path.unlink()
+    one, two = (check_folder(LogDirectory(tmp_path), processes=processes) for processes in (1, 2))
+    assert one == two
+    assert found(one) == [(129 * 256, "bundle-format"), (129 * 256, "truncated")]
+
+
+def test_a_bundle_that_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
+    log = directory(tmp_path, LOG[:300])
+    path = tmp_path / "tile/entries/000"
+    path.unlink()
+    os.mkfifo(path)
+    assert found(check_folder(log))[0] == (0, "bundle-format")

@@ -79,16 +79,23 @@ def _claimed_size(raw: bytes) -> int:
 
 
 def _blocks(log: LogDirectory, size: int, processes: int) -> Iterator[_Block]:
-    bundles = range(-(-size // WIDTH))
-    tasks = (bundles[at : at + _BUNDLES_PER_TASK] for at in range(0, len(bundles), _BUNDLES_PER_TASK))
     if processes == 1:
-        for task in tasks:
-            yield from (_hash(log, index, size) for index in task)
+        yield from (_hash(log, index, size) for index in range(-(-size // WIDTH)))
         return
     # Fresh interpreters: a copy of a process that has threads may hang on their locks.
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in pool.map(partial(_hash_all, log, size), tasks):
+        for done in pool.map(partial(_hash_all, log, size), _tasks(log, size)):
             yield from done
+
+
+def _tasks(log: LogDirectory, size: int) -> Iterator[range]:
+    """Cut the bundles into tasks, up to the first that is not all there: a size nobody vouched for may be any number."""
+    end = -(-size // WIDTH)
+    for start in range(0, end, _BUNDLES_PER_TASK):
+        task = range(start, min(start + _BUNDLES_PER_TASK, end))
+        yield task
+        if not log.holds(Tile(level=None, index=task[-1])) and task[-1] != end - 1:
+            return
 
 
 def _hash_all(log: LogDirectory, size: int, bundles: range) -> list[_Block]:

@@ -98,10 +98,13 @@ class Leaf:
         """
         try:
             value = _DECODER.decode(raw.decode("utf-8"))
-            if _ENCODER.encode(value).encode("utf-8") != raw:
-                raise NotALeaf("the bytes are not the canonical spelling of what they say")
+            spelled = _ENCODER.encode(value).encode("utf-8")
+        except NotALeaf:
+            raise
         except (ValueError, RecursionError) as error:
             raise NotALeaf(f"not JSON of the accepted kind: {error}") from error
+        if spelled != raw:
+            raise NotALeaf("the bytes are not the canonical spelling of what they say")
         if not isinstance(value, dict) or value.keys() != _KEYS or len(raw) > LARGEST_LEAF:
             raise NotALeaf(f"a leaf is an object of {', '.join(sorted(_KEYS))}, at most {LARGEST_LEAF} bytes long")
         version = value.pop("v")

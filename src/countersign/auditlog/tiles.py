@@ -5,6 +5,7 @@ Tiles are 256 hashes wide. A tile that is not full has a path of its own, so tha
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
@@ -17,6 +18,8 @@ from countersign.auditlog.tree import Tree
 HEIGHT = 8
 WIDTH = 256
 CHECKPOINT = "checkpoint"
+
+_LARGEST_FILE = WIDTH * (2 + LARGEST_LEAF)
 
 
 class BadTile(ValueError):
@@ -150,6 +153,10 @@ class LogDirectory:
         raw, held = self._either(Tile(level=None, index=index, width=width))
         return split_bundle(raw, held)[:width]
 
+    def holds(self, tile: Tile) -> bool:
+        """Return whether the tile, or the full one in its place, is there."""
+        return any((self.folder / one.path()).is_file() for one in (tile, tile.full()))
+
     def entries(self, size: int) -> Iterator[Entry]:
         """Yield the first `size` entries, with their hashes from the tiles; ends early where one is missing."""
         for start in range(0, size, WIDTH):
@@ -172,6 +179,9 @@ class LogDirectory:
 
     def _read(self, path: str) -> bytes:
         try:
+            found = (self.folder / path).stat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_FILE:
+                raise BadTile(f"{path} is no plain file of at most {_LARGEST_FILE} bytes")
             return (self.folder / path).read_bytes()
         except OSError as error:
             raise BadTile(f"{path} cannot be read: {error.strerror}") from error

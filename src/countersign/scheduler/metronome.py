@@ -52,13 +52,18 @@ class Beat:
 
 @dataclass(kw_only=True)
 class Metronome:
-    """Runs the beats until it is stopped."""
+    """Runs the beats until it is stopped.
+
+    Attributes:
+        nudged: whoever sets it asks for the vital beats now rather than at their next time.
+        monotonic: seconds on a clock that nobody can set.
+    """
 
     beats: Sequence[Beat]
+    nudged: threading.Event = field(default_factory=threading.Event)
     monotonic: Callable[[], float] = time.monotonic
     _done: dict[str, float] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
-    _nudged: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """Set up the scheduler; nothing runs yet."""
@@ -83,13 +88,9 @@ class Metronome:
     def stop(self) -> None:
         """Stop after the beats under way; returns when nothing of it runs any more."""
         self._stopping.set()
-        self._nudged.set()
+        self.nudged.set()
         self._scheduler.shutdown(wait=True)
         self._watchdog.join(timeout=10)
-
-    def nudge(self) -> None:
-        """Ask for the vital beats now rather than at their next time."""
-        self._nudged.set()
 
     def age(self, name: str) -> float:
         """Return the seconds since a beat was last completed."""
@@ -111,8 +112,8 @@ class Metronome:
         vital = [beat for beat in self.beats if beat.vital]
         pause = min([SHORTEST_WATCH, *(beat.interval.total_seconds() for beat in vital)])
         while not self._stopping.is_set():
-            nudged = self._nudged.wait(timeout=pause)
-            self._nudged.clear()
+            nudged = self.nudged.wait(timeout=pause)
+            self.nudged.clear()
             for beat in vital:
                 late = self.age(beat.name) > MISSED_BEATS * max(beat.interval.total_seconds(), SHORTEST_WATCH)
                 if (nudged or late) and not self._stopping.is_set():

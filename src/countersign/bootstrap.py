@@ -1,0 +1,240 @@
+"""Puts the broker together in plain lines: the one place where settings become objects and the clock is read."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import structlog
+
+from countersign import __version__
+from countersign.auditlog.note import Signer
+from countersign.auditlog.signer import create_key_file, load_key_file
+from countersign.config.catalog import load_catalog
+from countersign.config.crosscheck import check_together
+from countersign.config.directory import load_directory
+from countersign.config.problems import ConfigError, Problem, Severity
+from countersign.config.sections import AwsAccount
+from countersign.config.settings import Settings
+from countersign.domain.facts import BROKER, BrokerStarted
+from countersign.providers.base import Provider
+from countersign.scheduler import Beat, Metronome
+from countersign.service.broker import Broker
+from countersign.service.control import Control
+from countersign.service.evidence import Evidence
+from countersign.service.issuer import Issuer
+from countersign.service.office import Office
+from countersign.service.questions import Questions
+from countersign.service.reconciler import Reconciler
+from countersign.service.requests import Requests
+from countersign.service.rules import RuleReader, adopt
+from countersign.service.sweeper import Sweeper
+from countersign.service.tokens import Gate
+from countersign.store import Store
+
+if TYPE_CHECKING:
+    from countersign.providers.aws import AwsPrincipal
+
+logger = structlog.get_logger(__name__)
+
+RECONCILE_EVERY = timedelta(seconds=60)
+CHECKPOINT_EVERY = timedelta(seconds=1)
+OLDEST_SWEEP_S = 5.0
+LANES = 8
+HANDS = 16
+
+
+def now() -> datetime:
+    """Return the wall clock's time; everything else is handed this function."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A broker that is put together, and what keeps it going."""
+
+    broker: Broker
+    metronome: Metronome
+
+    def sweep_age_s(self) -> float:
+        """Return the seconds since the last completed sweep; readiness rests on it."""
+        return self.metronome.age("sweep")
+
+
+def assemble(
+    *,
+    store: Store,
+    providers: Mapping[str, Provider],
+    signer: Signer,
+    tokens_allowed: bool,
+    sweep_every: timedelta,
+    randomness: Callable[[int], bytes] = secrets.token_bytes,
+) -> Running:
+    """Build every use case over a store and providers; nothing runs until the metronome is started."""
+    nudged = threading.Event()
+    office = Office(store=store, rules=RuleReader(), randomness=randomness, nudge=nudged.set)
+    requests = Requests(office=office, previews={name: provider.preview for name, provider in providers.items()})
+    broker = Broker(
+        office=office,
+        gate=Gate(office=office, tokens_allowed=tokens_allowed),
+        requests=requests,
+        questions=Questions(office=office, requests=requests),
+        control=Control(office=office),
+        issuer=Issuer(office=office, providers=providers),
+        sweeper=Sweeper(
+            office=office,
+            providers=providers,
+            lanes=ThreadPoolExecutor(LANES, thread_name_prefix="countersign-lane"),
+            hands=ThreadPoolExecutor(HANDS, thread_name_prefix="countersign-hand"),
+        ),
+        reconciler=Reconciler(office=office, providers=providers),
+        evidence=Evidence(office=office, signer=signer),
+    )
+    beats = [
+        Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
+        Beat(name="reconcile", interval=RECONCILE_EVERY, job=broker.reconciler.reconcile),
+        Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=broker.evidence.sign_checkpoint),
+    ]
+    return Running(broker=broker, metronome=Metronome(beats=beats, nudged=nudged))
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the database and bring its schema to this version."""
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(settings.database_url.get_secret_value(), clock=now)
+    store.migrate()
+    return store
+
+
+def adopt_rules(store: Store, settings: Settings) -> None:
+    """Bring the catalog and directory files into force, once they make sense together.
+
+    Raises:
+        ConfigError: with everything that is wrong with them.
+    """
+    catalog_source, catalog = load_catalog(settings.catalog_path)
+    directory_source, directory = load_directory(settings.directory_path)
+    problems = check_together(catalog, directory)
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    if errors:
+        raise ConfigError(errors)
+    for warning in problems:
+        logger.warning("catalog and directory", problem=str(warning))
+    adopt(store, catalog=catalog_source, directory=directory_source)
+
+
+def log_signer(settings: Settings) -> Signer:
+    """Return the key that signs checkpoints; made on the first start, and never again for the same log."""
+    if settings.log_key_path.exists():
+        return load_key_file(settings.log_key_path)
+    return create_key_file(settings.log_key_path, settings.log_origin)
+
+
+def make_providers(settings: Settings) -> dict[str, Provider]:
+    """Return the providers that the settings name. Imported here, so that a broker without AWS never loads boto3."""
+    made: dict[str, Provider] = {}
+    if settings.aws is not None:
+        from countersign.providers.aws import AwsProvider, AwsSettings  # noqa: PLC0415
+
+        aws = AwsSettings(
+            assumer=_aws_principal(settings.aws.assumer),
+            revoker=_aws_principal(settings.aws.revoker),
+            region=settings.aws.region,
+            endpoint_url=settings.aws.endpoint_url,
+        )
+        made["aws"] = AwsProvider(aws, now=now)
+    return made
+
+
+def _aws_principal(account: AwsAccount) -> AwsPrincipal:
+    from countersign.providers.aws import AwsPrincipal  # noqa: PLC0415
+
+    return AwsPrincipal(
+        profile=account.profile,
+        access_key_id=account.access_key_id.get_secret_value() if account.access_key_id else None,
+        secret_access_key=account.secret_access_key.get_secret_value() if account.secret_access_key else None,
+    )
+
+
+def build(settings: Settings) -> Running:
+    """Return a broker as the settings describe it, recorded as started and ready to be swept."""
+    store = open_store(settings)
+    adopt_rules(store, settings)
+    running = assemble(
+        store=store,
+        providers=make_providers(settings),
+        signer=log_signer(settings),
+        tokens_allowed=settings.allow_tokens,
+        sweep_every=timedelta(seconds=settings.sweep_interval_s),
+    )
+    with store.begin() as tx:
+        tx.record(
+            BrokerStarted(
+                actor=f"{BROKER}/start", subject="broker", version=__version__, configuration=settings.digest()
+            )
+        )
+    running.broker.sweeper.start()
+    return running
+
+
+def hold_alone(settings: Settings) -> IO[str]:
+    """Take the lock that keeps a second broker off the same embedded database; held until the file is closed.
+
+    Raises:
+        ConfigError: another broker holds it.
+    """
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held = (Path(settings.state_dir) / "broker.lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as taken:
+        held.close()
+        problem = Problem(
+            where=f"state_dir {settings.state_dir}",
+            expected="to be the only broker on an embedded database",
+            got="another one at work",
+        )
+        raise ConfigError([problem]) from taken
+    return held
+
+
+def serve(settings: Settings) -> None:
+    """Run a broker until it is told to stop; what is due is swept before the first caller is served."""
+    with hold_alone(settings):
+        running = build(settings)
+        running.metronome.start()
+        try:
+            _listen(running, settings)
+        finally:
+            running.metronome.stop()
+            running.broker.office.store.close()
+
+
+def _listen(running: Running, settings: Settings) -> None:
+    import uvicorn  # noqa: PLC0415 - loading the API takes about a second, in which the sweep is at work already
+
+    from countersign.api.app import Readiness, make_app  # noqa: PLC0415 - as above
+
+    def readiness() -> Readiness:
+        age = running.sweep_age_s()
+        fresh = age < OLDEST_SWEEP_S
+        return Readiness(
+            ok=fresh, checks={"sweep": "ok" if fresh else "no sweep was completed lately"}, sweep_age_s=round(age, 3)
+        )
+
+    uvicorn.run(
+        make_app(running.broker, readiness=readiness),
+        host=settings.listen_host,
+        port=settings.listen_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )

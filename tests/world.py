@@ -23,16 +23,20 @@ from countersign.store import Store
 BEGINNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 DIRECTORY: dict[str, Any] = {
+    "schema": 1,
     "person": [
         {"id": person, "name": person.title()}
         for person in ("alice", "dave", "bob", "carol", "erin", "frank", "grace", "olga", "oscar")
     ],
     "principal": [
+        {"id": "alice", "person": "alice"},
         {"id": "alice-laptop", "person": "alice"},
+        {"id": "bob", "person": "bob"},
         {"id": "bob-bot", "person": "bob", "human": False},
     ],
     "group": [
         {"id": "engineers", "members": ["alice", "dave"], "roles": ["requester"]},
+        {"id": "interns", "members": [], "roles": ["requester"]},
         {"id": "orders-owners", "members": ["bob", "carol"], "roles": ["approver"]},
         {"id": "security", "members": ["carol"], "roles": ["approver", "on-call"]},
         {"id": "auditors", "members": ["erin"], "roles": ["auditor"]},
@@ -78,7 +82,7 @@ CATALOG: dict[str, Any] = {
             parameters={"table": {"values": ["orders", "items"]}},
         ),
         entitlement("orders-db-wrapped", delivery="wrapped", target="other-db"),
-        entitlement("orders-db-nobody", requesters=[]),
+        entitlement("orders-db-nobody", requesters=["interns"]),
     ],
 }
 

@@ -28,6 +28,10 @@ TOKEN_ROLE = "countersign"  # noqa: S105 -- the name of a role, not a secret
 LONGEST = "12h"
 USERNAME = '{{ .DisplayName | replace "token-" "" | replace "-" "_" }}'
 """The child token's display name is the lease's id; so the role is named by the lease, and a second read fails at CREATE ROLE."""
+_CREATE = Template(
+    "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
+    " CONNECTION LIMIT $limit IN ROLE $group"
+)
 _POLICY_PREFIX = "countersign"
 
 
@@ -111,9 +115,9 @@ def _demo_database(postgres: EmbeddedPostgres, administrator_password: str, brok
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute("SET log_statement = 'none'")
         connection.execute(
-            sql.SQL("CREATE ROLE {0} LOGIN CREATEROLE PASSWORD {1} IN ROLE pg_signal_backend, pg_read_all_stats").format(
-                administrator, administrator_password
-            )
+            sql.SQL(
+                "CREATE ROLE {0} LOGIN CREATEROLE PASSWORD {1} IN ROLE pg_signal_backend, pg_read_all_stats"
+            ).format(administrator, administrator_password)
         )
         connection.execute(sql.SQL("CREATE ROLE {0} LOGIN PASSWORD {1}").format(broker, broker_password))
         for role in DATABASE_ROLES:
@@ -140,8 +144,8 @@ def _policies(client: hvac.Client) -> None:
         "path-orders-config": policy("kv-read", mount=KV_MOUNT, path=KV_PATH),
     }
     for role in DATABASE_ROLES:
-        texts[f"db-wrapped-{role.name}"] = policy("db-wrapped", mount=MOUNT, role=role.name)
-        texts[f"db-direct-{role.name}"] = policy("db-direct", mount=MOUNT, role=role.name)
+        texts[f"db-wrapped-{MOUNT}-{role.name}"] = policy("db-wrapped", mount=MOUNT, role=role.name)
+        texts[f"db-direct-{MOUNT}-{role.name}"] = policy("db-direct", mount=MOUNT, role=role.name)
     for name, text in texts.items():
         client.sys.create_or_update_policy(name=f"{_POLICY_PREFIX}-{name}", policy=text)
 
@@ -166,10 +170,7 @@ def _database_engine(client: hvac.Client, postgres: EmbeddedPostgres, administra
             client,
             f"{MOUNT}/roles/{role.name}",
             db_name=DATABASE,
-            creation_statements=[
-                f'CREATE ROLE "{{{{name}}}}" LOGIN PASSWORD \'{{{{password}}}}\' VALID UNTIL \'{{{{expiration}}}}\''
-                f" CONNECTION LIMIT {role.connection_limit} IN ROLE {role.group}"
-            ],
+            creation_statements=[_CREATE.substitute(limit=role.connection_limit, group=role.group)],
             revocation_statements=["SELECT countersign.expire_lease('{{name}}')"],
             renew_statements=[],
             default_ttl=LONGEST,

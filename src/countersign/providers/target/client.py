@@ -181,7 +181,8 @@ class PostgresTarget:
             Declined, Away: nothing was seen.
         """
         rows = self._call(
-            "SELECT lease, role_oid, can_login, valid_until, sessions, last_activity FROM countersign.lease_roster()", []
+            "SELECT lease, role_oid, can_login, valid_until, sessions, last_activity FROM countersign.lease_roster()",
+            [],
         )
         return [
             RosterRow(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib import resources
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -55,8 +55,7 @@ class Finding:
 
 def statements() -> LiteralString:
     """Return the SQL that creates the functions; no names or values are put into it."""
-    text = (resources.files(__package__) / "functions.sql").read_text(encoding="utf-8")
-    return cast("LiteralString", text)
+    return (resources.files(__package__) / "functions.sql").read_text(encoding="utf-8")
 
 
 def init(admin_dsn: str, *, administrator: str, broker: str) -> None:
@@ -78,14 +77,14 @@ def init(admin_dsn: str, *, administrator: str, broker: str) -> None:
             )
         )
         for signature in (*PUBLIC_FUNCTIONS, *INNER_FUNCTIONS):
-            function = sql.SQL(cast("LiteralString", f"countersign.{signature}"))
+            function = sql.SQL(f"countersign.{signature}")
             connection.execute(sql.SQL("REVOKE ALL ON FUNCTION {0} FROM PUBLIC").format(function))
             connection.execute(
                 sql.SQL("ALTER FUNCTION {0} OWNER TO {1}").format(function, sql.Identifier(administrator))
             )
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA countersign TO {0}").format(sql.Identifier(broker)))
         for signature in PUBLIC_FUNCTIONS:
-            function = sql.SQL(cast("LiteralString", f"countersign.{signature}"))
+            function = sql.SQL(f"countersign.{signature}")
             connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {0} TO {1}").format(function, sql.Identifier(broker)))
 
 
@@ -126,7 +125,9 @@ def _functions(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         found, _, config = installed[name]
         if found.strip() != body.strip():
             yield Finding(
-                level=Level.ERROR, code="function-differs", detail=f"countersign.{name} is not that of version {VERSION}"
+                level=Level.ERROR,
+                code="function-differs",
+                detail=f"countersign.{name} is not that of version {VERSION}",
             )
         if "search_path=pg_catalog, pg_temp" not in config:
             yield Finding(level=Level.ERROR, code="search-path", detail=f"countersign.{name} has no fixed search_path")
@@ -147,7 +148,9 @@ def _owner(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         yield Finding(level=Level.ERROR, code="owners", detail=f"the functions belong to several roles: {names}")
     for name, is_super, creates_roles, signals, reads_stats in owners:
         if is_super:
-            yield Finding(level=Level.ERROR, code="owner-superuser", detail=f"{name} owns the functions and is a superuser")
+            yield Finding(
+                level=Level.ERROR, code="owner-superuser", detail=f"{name} owns the functions and is a superuser"
+            )
         elif not creates_roles:
             yield Finding(level=Level.ERROR, code="owner-createrole", detail=f"{name} lacks CREATEROLE")
         elif not signals:
@@ -163,7 +166,9 @@ def _owner(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
 def _rights(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     for signature in PUBLIC_FUNCTIONS:
         if not _may_execute(connection, signature):
-            yield Finding(level=Level.ERROR, code="not-executable", detail=f"we may not execute countersign.{signature}")
+            yield Finding(
+                level=Level.ERROR, code="not-executable", detail=f"we may not execute countersign.{signature}"
+            )
     for signature in INNER_FUNCTIONS:
         if _may_execute(connection, signature):
             yield Finding(level=Level.ERROR, code="too-much", detail=f"we may execute countersign.{signature}")

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.servers import Stack, running_stack
+
+
+@pytest.fixture(scope="session")
+def openbao_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One real PostgreSQL and OpenBao for the whole run. A test that stops one of them starts it again."""
+    with running_stack(tmp_path_factory.mktemp("openbao-stack")) as stack:
+        yield stack

@@ -22,24 +22,28 @@ def read_secret(path: Path) -> SecretStr:
         ConfigError: the file is missing, no plain file, open to others, empty, too large or not UTF-8. Its content is not shown.
     """
     try:
-        # Non-blocking, so that a named pipe cannot hold up the start; judged by the descriptor that is read, not by the name.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=_open_without_waiting) as stream:
+            # Judged by the descriptor that is read, not by the name, which may lead elsewhere a moment later.
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _refused(path, "a plain file", "something else")
+            if status.st_mode & OPEN_TO_OTHERS:
+                mode = stat.S_IMODE(status.st_mode)
+                raise _refused(path, "a secret file closed to others (chmod 600)", f"mode {mode:04o}")
+            content = stream.read(LARGEST_SECRET + 1)
     except OSError as error:
         raise _refused(path, "a readable secret file", error.strerror or "an error") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, "a plain file", "something else")
-        if status.st_mode & OPEN_TO_OTHERS:
-            mode = stat.S_IMODE(status.st_mode)
-            raise _refused(path, "a secret file closed to others (chmod 600)", f"mode {mode:04o}")
-        content = stream.read(LARGEST_SECRET + 1)
     if not 0 < len(content.strip()) <= LARGEST_SECRET:
         raise _refused(path, f"a secret of 1 to {LARGEST_SECRET} bytes", "more" if content.strip() else "nothing")
     try:
         return SecretStr(content.decode("utf-8").removesuffix("\n").removesuffix("\r"))
     except UnicodeDecodeError:
         raise _refused(path, "UTF-8", "other bytes") from None
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    """Open a file so that a named pipe cannot hold up the start."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _refused(path: Path, expected: str, got: str) -> ConfigError:

@@ -140,6 +140,19 @@ def log_signer(settings: Settings) -> Signer:
 def make_providers(settings: Settings) -> dict[str, Provider]:
     """Return the providers that the settings name. Imported here, so that a broker without AWS never loads boto3."""
     made: dict[str, Provider] = {}
+    if settings.openbao is not None:
+        from countersign.providers.vault import AppRole, VaultProvider  # noqa: PLC0415
+
+        made["vault"] = VaultProvider(
+            address=settings.openbao.addr,
+            login=AppRole(
+                role_id=settings.openbao.role_id.get_secret_value(),
+                secret_id=settings.openbao.secret_id.get_secret_value(),
+            ),
+            target_dsns={name: target.dsn.get_secret_value() for name, target in settings.targets.items()},
+            clock=now,
+            wrap_ttl_s=settings.openbao.wrap_ttl_s,
+        )
     if settings.aws is not None:
         from countersign.providers.aws import AwsProvider, AwsSettings  # noqa: PLC0415
 

@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 
 from countersign.domain.ids import LEASE, is_id
 from countersign.providers.base import Away, Declined
 
 _CONNECT_S = 3
-_STATEMENT_MS = 5000
+_STATEMENT_MS = 4000
+_ANSWER_S = 5.0
 _IDLE_CONNECTIONS = 8
+_RV = TypeVar("_RV")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +70,13 @@ class RosterRow:
     valid_until: datetime | None
     sessions: int
     last_activity: datetime | None
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection on which no answer is waited for without end, as for a server that was frozen."""
+
+    def wait(self, gen: PQGen[_RV], interval: float = 0.1, timeout: float | None = _ANSWER_S) -> _RV:
+        return super().wait(gen, interval, timeout)
 
 
 class _Lost(Away):
@@ -219,6 +230,8 @@ class PostgresTarget:
             rows = connection.execute(query, arguments).fetchall()
         except psycopg.OperationalError as error:
             trouble = _Lost if connection.broken else Away
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                connection.close()
             self._give_back(connection)
             raise trouble(f"{self._where}: {_said(error)}") from None
         except psycopg.Error as error:
@@ -232,7 +245,7 @@ class PostgresTarget:
 
     def _open(self) -> psycopg.Connection[Any]:
         try:
-            return psycopg.connect(
+            return _Connection.connect(
                 self._dsn,
                 autocommit=True,
                 connect_timeout=_CONNECT_S,

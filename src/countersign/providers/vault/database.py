@@ -19,19 +19,17 @@ from countersign.providers.base import (
     LeaseRef,
     Order,
     OutcomeUnknown,
-    ProviderTrouble,
     Reservation,
     Unfit,
 )
 from countersign.providers.target.client import Aligned, PostgresTarget, RoleStanding
 from countersign.providers.vault.plan import DatabasePlan, plan
-from countersign.providers.vault.tokens import LONGEST_WRAP_S, Tokens, read_wrapped
+from countersign.providers.vault.tokens import Tokens
 from countersign.providers.vault.wire import Reply, Wire
+from countersign.providers.vault.wrapping import asked_ttl_s, read_wrapped
 
 READ_S = 6.0
 """For the one read of credentials; with aligning at the target it stays within ten seconds."""
-FENCE_S = 2.0
-"""For each order to OpenBao while a lease is ended, so that a slow OpenBao does not hold up the cutting of sessions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +38,9 @@ class Made:
 
     kind: str
     fields: Mapping[str, Any] = field(repr=False)
-    handle: Mapping[str, Any]
     details: Mapping[str, Any]
+    handle: Mapping[str, Any] = field(default_factory=dict)
+    receipt_due: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +78,7 @@ class DatabaseLeases:
         return Issued(
             credential=Credential(kind=made.kind, fields=made.fields),
             expires_at=order.not_after,
+            receipt_due=made.receipt_due,
             handle={**made.handle, "role_oid": aligned.role_oid},
             details={
                 **made.details,
@@ -91,37 +91,25 @@ class DatabaseLeases:
         )
 
     def end(self, ref: LeaseRef) -> Answer:
-        """Close at the target, fence at OpenBao, cut and drop at the target: each tried, whatever befell the others."""
-        said: dict[str, Any] = {}
-        trouble: ProviderTrouble | None = None
+        """Close, cut and drop at the target, then fence at OpenBao: the cut waits for nothing that is not the target.
+
+        A role that a late read makes in between is seen by `look`, which judges after this.
+        """
         target = self.targets.get(str(ref.target.get("id")))
-        try:
-            said["close"] = self._target(str(ref.target.get("id"))).close(ref.lease_id)
-        except (Away, Declined, Unfit) as error:
-            said["close"], trouble = str(error), error
-        said.update(self.fence(ref))
-        if trouble is None and target is not None:
+        said: dict[str, Any] = {}
+        trouble: str | None = None
+        if target is None:
+            trouble = f"the broker has no account at target {ref.target.get('id')}"
+        else:
             try:
+                said["close"] = target.close(ref.lease_id)
                 said["end"], said["sessions_left"] = target.end(ref.lease_id, _role_oid(ref))
             except (Away, Declined) as error:
-                said["end"], trouble = str(error), error
+                trouble = str(error)
+        said.update(self.tokens.fence(ref))
         if trouble is not None:
-            raise Away(f"{ref.lease_id}: {trouble}") from None
+            raise Away(f"{ref.lease_id}: {trouble}")
         return Answer(said=said)
-
-    def fence(self, ref: LeaseRef) -> dict[str, Any]:
-        """Revoke the child token, which also stops a read that is still under way, and what could still be unwrapped."""
-        said: dict[str, Any] = {}
-        try:
-            accessor = ref.handle.get("accessor")
-            accessors = [accessor] if accessor else self.tokens.of_lease(ref.lease_id, within_s=FENCE_S)
-            answers = [self.tokens.revoke(str(each), within_s=FENCE_S) for each in accessors]
-            said["token"] = answers[0] if answers else "absent"
-            if wrapping := ref.handle.get("wrapping_accessor"):
-                said["wrapping"] = self.tokens.revoke(str(wrapping), within_s=FENCE_S)
-        except Away as error:
-            said["openbao"] = str(error)
-        return said
 
     def look(self, target_id: str, refs: Sequence[LeaseRef]) -> dict[str, Sighting]:
         """Look at the target in one query and at OpenBao's tokens; death needs both."""
@@ -138,7 +126,7 @@ class DatabaseLeases:
 
     def _read(self, order: Order, wanted: DatabasePlan, token: str) -> Made:
         is_wrapped = order.delivery is Delivery.WRAPPED
-        wrap_s = min(self.wrap_ttl_s, LONGEST_WRAP_S) if is_wrapped else None
+        wrap_s = asked_ttl_s(self.wrap_ttl_s) if is_wrapped else None
         try:
             reply = self.wire.call("GET", wanted.path, token=token, wrap_ttl_s=wrap_s, within_s=READ_S)
         except Away as error:
@@ -155,19 +143,13 @@ class DatabaseLeases:
 
     def _wrapped(self, reply: Reply, wanted: DatabasePlan, wrap_s: int, where: Mapping[str, Any]) -> Made:
         wrapped = read_wrapped(reply, creation_path=wanted.path, asked_ttl_s=wrap_s)
-        until = self.clock() + timedelta(seconds=wrapped.ttl_s)
+        now = self.clock()
         return Made(
             kind="wrapped",
-            fields={
-                "token": wrapped.token,
-                "addr": self.address_for_clients,
-                "ttl_s": wrapped.ttl_s,
-                "of": "postgresql",
-                "unwrap": f"POST {self.address_for_clients}/v1/sys/wrapping/unwrap",
-                **where,
-            },
-            handle={"wrapping_accessor": wrapped.accessor, "wrapped_until": spell(until)},
-            details={"wrapped_for_s": wrapped.ttl_s},
+            fields={**wrapped.for_client(self.address_for_clients, of="postgresql"), **where},
+            handle=wrapped.handle(now),
+            receipt_due=wrapped.receipt_due(now),
+            details={"wrapped_for_s": wrapped.promised_s},
         )
 
     def _align(self, order: Order, wanted: DatabasePlan) -> Aligned:
@@ -236,7 +218,6 @@ def _direct(reply: Reply, order: Order, wanted: DatabasePlan, where: Mapping[str
     return Made(
         kind="postgresql",
         fields={"username": username, "password": password, "dsn": dsn, **where},
-        handle={},
         details={"openbao_lease_s": lasts},
     )
 

@@ -16,8 +16,9 @@ from countersign.providers.vault.database import DatabaseLeases
 from countersign.providers.vault.login import AppRole, Broker
 from countersign.providers.vault.plan import DatabasePlan, plan, preview
 from countersign.providers.vault.scoped import ScopedTokens
-from countersign.providers.vault.tokens import LONGEST_WRAP_S, Tokens
+from countersign.providers.vault.tokens import Tokens
 from countersign.providers.vault.wire import Wire
+from countersign.providers.vault.wrapping import LONGEST_S
 
 DATABASE, SCOPED = "postgresql", "openbao"
 
@@ -30,7 +31,7 @@ class VaultProvider:
         login: what the broker proves itself with.
         target_dsns: by target id, the DSN of the broker's own account there, password included.
         clock: wall time.
-        wrap_ttl_s: how long a wrapped credential can be unwrapped, 1 to 120.
+        wrap_ttl_s: how long the requester is told that he can unwrap a credential, 1 to 120.
         address_for_clients: where requesters reach OpenBao, if elsewhere.
         context: TLS trust; the system's by default.
         name: the catalog's name for this provider.
@@ -48,8 +49,8 @@ class VaultProvider:
         context: ssl.SSLContext | None = None,
         name: str = "vault",
     ) -> None:
-        if not 1 <= wrap_ttl_s <= LONGEST_WRAP_S:
-            raise ValueError(f"wrap_ttl_s must be 1 to {LONGEST_WRAP_S}")
+        if not 1 <= wrap_ttl_s <= LONGEST_S:
+            raise ValueError(f"wrap_ttl_s must be 1 to {LONGEST_S}")
         self.name = name
         self._clock = clock
         self._wire = Wire(address, context=context)

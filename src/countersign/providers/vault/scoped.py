@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from countersign.domain.entitlement import Delivery
 from countersign.domain.lease import Evidence, Sighting, Standing
-from countersign.domain.timestamps import spell
 from countersign.providers.base import (
     Answer,
     Away,
@@ -21,7 +20,8 @@ from countersign.providers.base import (
     Reservation,
 )
 from countersign.providers.vault.plan import ScopedPlan, plan, seconds_until
-from countersign.providers.vault.tokens import LONGEST_WRAP_S, Facts, Tokens, Wrapped
+from countersign.providers.vault.tokens import Facts, Tokens
+from countersign.providers.vault.wrapping import Wrapped, asked_ttl_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +46,8 @@ class ScopedTokens:
         ttl_s = seconds_until(order.not_after, self.clock())
         if ttl_s < 1:
             raise Declined("the window is over")
-        wrapped = self.tokens.mint(
-            order, policies=wanted.policies, ttl_s=ttl_s, wrap_s=min(self.wrap_ttl_s, LONGEST_WRAP_S)
-        )
-        until = self.clock() + timedelta(seconds=wrapped.ttl_s)
-        handle = {
-            "accessor": wrapped.wrapped_accessor,
-            "wrapping_accessor": wrapped.accessor,
-            "wrapped_until": spell(until),
-        }
+        wrapped = self.tokens.mint(order, policies=wanted.policies, ttl_s=ttl_s, wrap_s=asked_ttl_s(self.wrap_ttl_s))
+        handle = {"accessor": wrapped.wrapped_accessor, **wrapped.handle(self.clock())}
         return Reservation(order=order, handle=handle, secret=wrapped)
 
     def issue(self, reservation: Reservation) -> Issued:
@@ -72,6 +65,7 @@ class ScopedTokens:
             raise OutcomeUnknown("OpenBao made another token than was asked for")
         return Issued(
             credential=self._credential(order, wanted, wrapped),
+            receipt_due=wrapped.receipt_due(now) if order.delivery is Delivery.WRAPPED else None,
             expires_at=min(order.not_after, now + timedelta(seconds=facts.ttl_s)),
             details={"policies": list(facts.policies), "delivery": order.delivery.value, "ttl_s": facts.ttl_s},
         )
@@ -104,13 +98,7 @@ class ScopedTokens:
         if order.delivery is Delivery.WRAPPED:
             return Credential(
                 kind="wrapped",
-                fields={
-                    "token": wrapped.token,
-                    "addr": self.address_for_clients,
-                    "ttl_s": wrapped.ttl_s,
-                    "of": "openbao-token",
-                    "unwrap": f"POST {self.address_for_clients}/v1/sys/wrapping/unwrap",
-                },
+                fields=wrapped.for_client(self.address_for_clients, of="openbao-token"),
             )
         try:
             auth = self.tokens.unwrap(wrapped).table("auth")

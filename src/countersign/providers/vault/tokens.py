@@ -14,32 +14,18 @@ from countersign.providers.base import Away, Declined, LeaseRef, Order, OutcomeU
 from countersign.providers.vault.login import Broker
 from countersign.providers.vault.plan import seconds_until
 from countersign.providers.vault.wire import TOTAL_S, Reply, Wire
+from countersign.providers.vault.wrapping import Wrapped, read_wrapped
 
 TOKEN_ROLE = "countersign"  # noqa: S105 -- the name of a role, not a secret
-LONGEST_WRAP_S = 120
 _CREATE = f"auth/token/create/{TOKEN_ROLE}"
 _GONE = frozenset({400, 404})
 _CLOCKS_MAY_DIFFER = timedelta(seconds=2)
 _STEP_S = 4.5
+_FENCE_S = 2.0
+_REST_S = 2.0
 _OWN_WRAP_S = 10
 _LIST_FROM = 8
 _LOOKERS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wrapped:
-    """A wrapping token, and what it wraps by accessor. `token` is a secret.
-
-    Attributes:
-        wrapped_accessor: the accessor of the token inside, when there is one.
-        ttl_s: how long it can be unwrapped.
-    """
-
-    token: str = field(repr=False)
-    accessor: str
-    wrapped_accessor: str | None
-    creation_path: str
-    ttl_s: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,32 +50,6 @@ class Facts:
     renewable: bool
 
 
-def read_wrapped(reply: Reply, *, creation_path: str, asked_ttl_s: int) -> Wrapped:
-    """Return the wrapping that OpenBao answered with.
-
-    Raises:
-        OutcomeUnknown: it is not the wrapping that was asked for.
-    """
-    info = reply.table("wrap_info")
-    token, accessor, ttl = info.get("token"), info.get("accessor"), info.get("ttl")
-    inner = info.get("wrapped_accessor")
-    if (
-        not (isinstance(token, str) and token and isinstance(accessor, str) and accessor)
-        or not (type(ttl) is int and 0 < ttl <= asked_ttl_s)
-        or info.get("creation_path") != creation_path
-        or reply.body.get("data")
-        or reply.body.get("auth")
-    ):
-        raise OutcomeUnknown("OpenBao's answer is not the wrapping that was asked for")
-    return Wrapped(
-        token=token,
-        accessor=accessor,
-        wrapped_accessor=inner if isinstance(inner, str) and inner else None,
-        creation_path=creation_path,
-        ttl_s=ttl,
-    )
-
-
 class Tokens:
     """Child tokens of one token role; safe from several threads.
 
@@ -106,6 +66,7 @@ class Tokens:
         self._lock = threading.Lock()
         # What an accessor belongs to never changes, so each is looked up once. No secrets: an accessor cannot log in.
         self._known: dict[str, Facts] = {}
+        self._rest_until = 0.0
 
     def mint(self, order: Order, *, policies: Collection[str], ttl_s: int, wrap_s: int) -> Wrapped:
         """Make a child token that bears the lease's id, response-wrapped.
@@ -221,15 +182,37 @@ class Tokens:
             raise Away(reply.complaint())
         return "revoked"
 
-    def living(self, accessors: Collection[str]) -> set[str]:
+    def fence(self, ref: LeaseRef) -> dict[str, str]:
+        """Revoke a lease's child token, which stops a read that is still under way, and what could still be unwrapped.
+
+        Says under `openbao` what could not be ordered. While OpenBao has just been away it is not asked, so that a slow
+        one does not hold up the ends of others.
+        """
+        said: dict[str, str] = {}
+        if self._monotonic() < self._rest_until:
+            return {"openbao": "not asked: it was away a moment ago"}
+        try:
+            accessor, wrapping = ref.handle.get("accessor"), ref.handle.get("wrapping_accessor")
+            accessors = [str(accessor)] if accessor else self.of_lease(ref.lease_id, within_s=_FENCE_S)
+            answers = {self.revoke(each, within_s=_FENCE_S) for each in accessors}
+            said["token"] = "revoked" if "revoked" in answers else "absent"
+            if wrapping:
+                said["wrapping"] = self.revoke(str(wrapping), within_s=_FENCE_S)
+        except Away as error:
+            self._rest_until = self._monotonic() + _REST_S
+            said["openbao"] = str(error)
+        return said
+
+    def living(self, accessors: Collection[str], *, within_s: float = TOTAL_S) -> set[str]:
         """Return which of these tokens exist; many are looked for in one listing.
 
         Raises:
             Away: that could not be seen.
         """
-        if len(accessors) <= _LIST_FROM:
-            return {accessor for accessor in accessors if self.facts(accessor) is not None}
-        return set(accessors) & self._list()
+        until = self._monotonic() + within_s
+        if len(accessors) > _LIST_FROM:
+            return set(accessors) & self._list(within_s)
+        return {a for a in accessors if self.facts(a, within_s=until - self._monotonic()) is not None}
 
     def look(self, refs: Sequence[LeaseRef], *, now: datetime) -> dict[str, str]:
         """Say of each lease's child token whether it is `live`, `gone`, `unknown`, or `over`.
@@ -240,7 +223,7 @@ class Tokens:
         accessors = {ref.lease_id: str(ref.handle["accessor"]) for ref in refs if ref.handle.get("accessor")}
         answers: dict[str, str] = {}
         try:
-            living = self.living(set(accessors.values()))
+            living = self.living(set(accessors.values()), within_s=_STEP_S)
             answers = {lease: "live" if accessor in living else "gone" for lease, accessor in accessors.items()}
             if lost := [ref.lease_id for ref in refs if ref.lease_id not in accessors]:
                 bearing = {facts.lease_id for facts in self.census(within_s=_STEP_S).values()}
@@ -265,7 +248,7 @@ class Tokens:
             Away: not all could be looked at in time; what was learnt is kept for the next try.
         """
         until = self._monotonic() + within_s
-        listed = self._list()
+        listed = self._list(within_s)
         with self._lock:
             self._known = {accessor: facts for accessor, facts in self._known.items() if accessor in listed}
             unknown = sorted(listed - self._known.keys())
@@ -287,8 +270,8 @@ class Tokens:
                 self._known[accessor] = facts
         return True
 
-    def _list(self) -> set[str]:
-        reply = self._broker.call("LIST", "auth/token/accessors")
+    def _list(self, within_s: float) -> set[str]:
+        reply = self._broker.call("LIST", "auth/token/accessors", within_s=within_s)
         keys = reply.table("data").get("keys")
         if not reply.ok or not isinstance(keys, list):
             raise Away(f"OpenBao does not list tokens: {reply.complaint()}")

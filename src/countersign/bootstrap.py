@@ -16,7 +16,7 @@ import structlog
 
 from countersign import __version__
 from countersign.auditlog.note import Signer
-from countersign.auditlog.signer import create_key_file, load_key_file
+from countersign.auditlog.signer import Ed25519Signer, create_key_file, load_key_file
 from countersign.config.catalog import load_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import load_directory
@@ -130,7 +130,7 @@ def adopt_rules(store: Store, settings: Settings) -> None:
     adopt(store, catalog=catalog_source, directory=directory_source)
 
 
-def log_signer(settings: Settings) -> Signer:
+def log_signer(settings: Settings) -> Ed25519Signer:
     """Return the key that signs checkpoints; made on the first start, and never again for the same log."""
     if settings.log_key_path.exists():
         return load_key_file(settings.log_key_path)

@@ -113,6 +113,11 @@ class Tx:
         row = self._connection.execute(query).one_or_none()
         return None if row is None else (row[0], row[1])
 
+    def checkpoints(self) -> list[str]:
+        """Return every signed note that was kept, smallest first."""
+        table = schema.checkpoints
+        return list(self._connection.execute(sa.select(table.c.note).order_by(table.c.size)).scalars())
+
     def add_checkpoint(self, head: LogHead, note: str) -> None:
         """Keep a signed checkpoint; a second one of the same size is refused by the table."""
         self._insert(schema.checkpoints, {"size": head.size, "root": head.root, "note": note, "at": self.now})

@@ -1,0 +1,117 @@
+"""The route that every call under `/v1` goes through: first who is calling, then the shape of what he says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+
+from countersign.api.problems import shown
+from countersign.api.reading import demand_json, parse, read_body
+from countersign.domain.people import Principal
+from countersign.domain.refusals import Invalid, Unauthenticated
+from countersign.service.broker import Broker
+
+LONGEST_TOKEN = 512
+
+
+class _Read(Request):
+    """A request whose body was read and parsed strictly; the framework finds both done."""
+
+    def __init__(self, request: Request, raw: bytes, value: object) -> None:
+        super().__init__(request.scope, request.receive)
+        self._body = raw
+        self._json = value
+
+
+class GuardedRoute(APIRoute):
+    """A route that knows its caller and has read its input before its function is called."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the framework's handler behind the guard."""
+        handle = super().get_route_handler()
+        queries = {field.alias for field in self.dependant.query_params}
+        takes_body = self.body_field is not None
+        writes = self.methods != {"GET"}
+
+        async def guarded(request: Request) -> Response:
+            request.state.route = self.path_format
+            request.state.principal = await anyio.to_thread.run_sync(_admit, request)
+            _demand_single(request, queries)
+            if writes:
+                request = await _read(request, takes_body=takes_body)
+            return await handle(request)
+
+        return guarded
+
+
+def _admit(request: Request) -> Principal:
+    """Return who is calling.
+
+    Raises:
+        Unauthenticated: no bearer token, or none that is in force.
+    """
+    presented = request.headers.getlist("authorization")
+    scheme, _, unverified_token = presented[0].partition(" ") if len(presented) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not 0 < len(unverified_token) <= LONGEST_TOKEN:
+        raise Unauthenticated("present a token as Authorization: Bearer …", hint="sign in")
+    return broker_of(request).gate.admit(unverified_token)
+
+
+def _demand_single(request: Request, known: set[str]) -> None:
+    """Refuse what could be read in two ways: repeated or unknown query parameters, and repeated keys of a call.
+
+    Raises:
+        Invalid: naming it.
+    """
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            raise Invalid(f"there is no query parameter {shown(name, longest=40)}", field=shown(name, longest=40))
+        if name in seen:
+            raise Invalid(f"{name} is given twice", field=name)
+        seen.add(name)
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise Invalid("Idempotency-Key is given twice", field="Idempotency-Key")
+
+
+async def _read(request: Request, *, takes_body: bool) -> Request:
+    raw = await read_body(request)
+    if not raw and not takes_body:
+        return _Read(request, b"", None)
+    demand_json(request)
+    value = parse(raw)
+    if not takes_body and value != {}:
+        raise Invalid("this call takes no body", field="body")
+    return _Read(request, raw, value)
+
+
+def broker_of(request: Request) -> Broker:
+    """Return the broker that the application was made for."""
+    broker: Broker = request.app.state.broker
+    return broker
+
+
+async def _caller_of(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def _broker_of(request: Request) -> Broker:
+    return broker_of(request)
+
+
+Caller = Annotated[Principal, Depends(_caller_of)]
+TheBroker = Annotated[Broker, Depends(_broker_of)]
+
+_described = HTTPBearer(auto_error=False, description="a token of the embedded stack; the guard of the route judges it")
+
+
+def guarded_router(tag: str) -> APIRouter:
+    """Return a router under `/v1` of which every route is guarded."""
+    return APIRouter(prefix="/v1", tags=[tag], route_class=GuardedRoute, dependencies=[Security(_described)])

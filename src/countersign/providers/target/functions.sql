@@ -155,7 +155,7 @@ BEGIN
   END IF;
   SELECT r.* INTO made FROM pg_roles r WHERE r.rolname = lease;
   IF made.rolcanlogin THEN
-    RAISE EXCEPTION 'role % is not closed', lease USING ERRCODE = 'object_not_in_prerequisite_state';
+    RAISE EXCEPTION 'role % is not closed', lease;
   END IF;
   SELECT countersign.cut_sessions(array_remove(ARRAY[
       made.oid,

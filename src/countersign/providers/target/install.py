@@ -34,6 +34,9 @@ INNER_FUNCTIONS = (
     "expire_lease(text)",
 )
 CLOCKS_MAY_DIFFER = timedelta(seconds=2)
+_DEFINERS = frozenset(
+    {"align_lease", "close_lease", "end_lease", "end_dangling", "expire_lease", "lease_standing", "lease_roster"}
+)
 _BODY = re.compile(r"FUNCTION countersign\.(\w+)\(.*?AS \$\$(.*?)\$\$;", re.DOTALL)
 
 
@@ -122,7 +125,11 @@ def _functions(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         if name not in installed:
             yield Finding(level=Level.ERROR, code="function-missing", detail=f"countersign.{name} is not installed")
             continue
-        found, _, config = installed[name]
+        found, definer, config = installed[name]
+        if definer != (name in _DEFINERS):
+            yield Finding(
+                level=Level.ERROR, code="security", detail=f"countersign.{name} runs with other rights than ours"
+            )
         if found.strip() != body.strip():
             yield Finding(
                 level=Level.ERROR,

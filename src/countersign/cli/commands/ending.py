@@ -1,0 +1,96 @@
+"""Ending access: handing back, revoking, stopping, lifting a stop, disabling a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from countersign.cli.session import Session, with_session
+
+SCOPES = ["all", "person", "entitlement", "provider"]
+
+
+@click.command("return", short_help="Hand a grant back early; what was drawn dies.")
+@click.argument("grant")
+@with_session
+def give_back(session: Session, grant: str) -> None:
+    """Hand GRANT back (its request or lease names it as well)."""
+    from countersign.cli.lookup import whole_grant_id  # noqa: PLC0415 - loads HTTP
+
+    _told(session, session.client.post(f"/grants/{whole_grant_id(session.client, grant)}/return"))
+
+
+@click.command(short_help="Take a grant away; what was drawn dies.")
+@click.argument("grant")
+@click.option("--reason", required=True, help="Why.")
+@with_session
+def revoke(session: Session, grant: str, reason: str) -> None:
+    """Take GRANT away (its request or lease names it as well)."""
+    from countersign.cli.lookup import whole_grant_id  # noqa: PLC0415 - loads HTTP
+
+    grant_id = whole_grant_id(session.client, grant)
+    _told(session, session.client.post(f"/grants/{grant_id}/revoke", {"reason": reason}))
+
+
+@click.command(short_help="Stop all access, or that of a person, entitlement or provider.")
+@click.argument("scope", type=click.Choice(SCOPES))
+@click.argument("id", required=False)
+@click.option("--reason", required=True, help="Why.")
+@with_session
+def stop(session: Session, scope: str, id: str | None, reason: str) -> None:  # noqa: A002 - what users see
+    """Stop access at once and keep it stopped until someone else lifts the stop."""
+    body = {"scope": scope, "reason": reason} | ({} if id is None else {"id": id})
+    answer = session.client.post("/stop", body)
+    _ended(session, answer)
+    placed = answer.get("stop")
+    if isinstance(placed, Mapping):
+        session.out.hint(f"someone else lifts it with: countersign lift {placed.get('id')}")
+
+
+@click.command(short_help="Lift a stop that someone else placed.")
+@click.argument("id")
+@with_session
+def lift(session: Session, id: str) -> None:  # noqa: A002 - what users see
+    """Lift stop ID; you must not be the one who placed it."""
+    from countersign.cli.lookup import STOP, whole_id  # noqa: PLC0415 - loads HTTP
+
+    answer = session.client.post(f"/stops/{whole_id(session.client, id, STOP)}/lift")
+    if session.out.as_json:
+        session.out.json(answer)
+    else:
+        session.out.line(f"{answer.get('id')} is lifted")
+
+
+@click.command(short_help="Disable a person; what the person has ends.")
+@click.argument("person")
+@click.option("--reason", required=True, help="Why.")
+@with_session
+def disable(session: Session, person: str, reason: str) -> None:
+    """Disable PERSON for good: tokens, requests, grants and leases end."""
+    from countersign.cli.client import segment  # noqa: PLC0415 - loads HTTP
+
+    _ended(session, session.client.post(f"/persons/{segment(person)}/disable", {"reason": reason}))
+
+
+def _told(session: Session, grant: Mapping[str, Any]) -> None:
+    if session.out.as_json:
+        session.out.json(grant)
+        return
+    session.out.line(f"{grant.get('id')} is {grant.get('state')}")
+    leases = grant.get("leases") or []
+    for lease in leases:
+        session.out.line(f"{lease.get('id')} is {lease.get('state')}")
+    if any(lease.get("state") != "revoked" for lease in leases):
+        session.out.hint(f"see it dead with: countersign show {grant.get('id')}")
+
+
+def _ended(session: Session, answer: Mapping[str, Any]) -> None:
+    if session.out.as_json:
+        session.out.json(answer)
+        return
+    placed = answer.get("stop")
+    if isinstance(placed, Mapping):
+        session.out.line(f"{placed.get('id')} is in force")
+    session.out.line(f"{answer.get('grants_revoked')} grants revoked, {answer.get('requests_ended')} requests ended")

@@ -1,0 +1,86 @@
+"""Signing: one person's word on exactly what he was shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.output import text_of
+from countersign.cli.session import Session, with_session
+from countersign.cli.sheets import quorum, request_sheet
+from countersign.cli.statement import demand_true
+
+SHORTEST_PREFIX = 12
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PREFIX = re.compile(r"[0-9a-f]{12,64}")
+
+
+@click.command(short_help="Approve exactly the request that you were shown.")
+@click.argument("id")
+@click.option(
+    "--digest", metavar="HEX", help=f"The digest you were shown, or its first {SHORTEST_PREFIX} digits or more."
+)
+@click.option("--comment", help="What you want to have said.")
+@with_session
+def approve(session: Session, id: str, digest: str | None, comment: str | None) -> None:  # noqa: A002 - what users see
+    """Approve request ID. Without --digest it is shown, and nothing is signed."""
+    _sign(session, id, "approve", digest, comment)
+
+
+@click.command(short_help="Deny a request.")
+@click.argument("id")
+@click.option(
+    "--digest", metavar="HEX", help=f"The digest you were shown, or its first {SHORTEST_PREFIX} digits or more."
+)
+@click.option("--comment", help="Why not.")
+@with_session
+def deny(session: Session, id: str, digest: str | None, comment: str | None) -> None:  # noqa: A002 - what users see
+    """Deny request ID. Without --digest it is shown, and nothing is signed."""
+    _sign(session, id, "deny", digest, comment)
+
+
+def _sign(session: Session, given: str, decision: str, digest: str | None, comment: str | None) -> None:
+    from countersign.cli.lookup import REQUEST, whole_id  # noqa: PLC0415 - loads HTTP
+
+    if digest is not None and not _PREFIX.fullmatch(digest):
+        raise usage(f"a digest is given as {SHORTEST_PREFIX} to 64 lower-case hexadecimal digits", field="--digest")
+    request_id = whole_id(session.client, given, REQUEST)
+    if digest is None:
+        raise _shown(session, session.client.get(f"/requests/{request_id}"), decision)
+    whole = digest if _DIGEST.fullmatch(digest) else _completed(session, request_id, digest)
+    body = {"decision": decision, "digest": whole} | ({} if comment is None else {"comment": comment})
+    answer = session.client.post(f"/requests/{request_id}/reviews", body)
+    if session.out.as_json:
+        session.out.json(answer)
+        return
+    session.out.line(f"{request_id} is {answer.get('state')} ({quorum(answer.get('review'))})")
+
+
+def _shown(session: Session, request: dict[str, Any], decision: str) -> CommandFailed:
+    demand_true(request)
+    if session.out.as_json:
+        session.out.json(request)
+    else:
+        request_sheet(session.out, request)
+    return usage(
+        "nothing was signed: say which digest you mean",
+        hint=f"countersign {decision} {request.get('id')} --digest {request.get('digest')}",
+        field="--digest",
+    )
+
+
+def _completed(session: Session, request_id: str, prefix: str) -> str:
+    """Return the request's whole digest, if it begins as given and binds what the request shows."""
+    request = session.client.get(f"/requests/{request_id}")
+    demand_true(request)
+    whole = text_of(request, "digest")
+    if not whole.startswith(prefix):
+        raise CommandFailed(
+            f"{prefix} is not how the digest of {request_id} begins",
+            code="wrong-digest",
+            hint=f"read it again with: countersign show {request_id}",
+        )
+    return whole

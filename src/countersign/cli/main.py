@@ -1,0 +1,126 @@
+"""The command line's entry: a group that loads a command's module only when that command is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import click
+
+from countersign import __version__
+from countersign.cli.failures import CommandFailed, Exit
+
+_PLACE = "countersign.cli.commands"
+
+SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "Ask and use": {
+            "request": ("asking:request", "Ask for access to one thing, for one task."),
+            "withdraw": ("asking:withdraw", "Take a request back."),
+            "draw": ("drawing:draw", "Redeem a grant for a credential, once."),
+            "return": ("ending:give_back", "Hand a grant back early; what was drawn dies."),
+        },
+        "Sign": {
+            "approve": ("signing:approve", "Approve exactly the request that you were shown."),
+            "deny": ("signing:deny", "Deny a request."),
+        },
+        "Look": {
+            "ls": ("looking:ls", "List requests, grants, leases or entitlements."),
+            "show": ("looking:show", "Show anything by its id or a unique prefix of it."),
+            "me": ("looking:me", "Show who you are to the broker."),
+            "log": ("looking:log", "Show what happened."),
+        },
+        "Stop": {
+            "revoke": ("ending:revoke", "Take a grant away; what was drawn dies."),
+            "stop": ("ending:stop", "Stop all access, or that of a person, entitlement or provider."),
+            "lift": ("ending:lift", "Lift a stop that someone else placed."),
+            "disable": ("ending:disable", "Disable a person; what the person has ends."),
+            "token": ("tokens:token", "Replace your own token."),
+        },
+        "Prove": {
+            "verify": ("verifying:verify", "Verify the log, offline."),
+            "export": ("exporting:export", "Write the log and its checkpoint into a folder."),
+        },
+        "Run": {
+            "serve": ("running:serve", "Run a broker."),
+            "dev": ("running:dev", "Run the embedded stack until Ctrl-C."),
+            "demo": ("running:demo", "Play the whole story on the embedded stack."),
+            "target": ("targets:target", "Prepare or check a PostgreSQL target."),
+        },
+    }
+)
+"""Commands by section, each as module and object below `commands`, and the line that the overview shows."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and loads each when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands."""
+        del ctx
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        del ctx
+        for commands in SECTIONS.values():
+            if cmd_name in commands:
+                module, _, name = commands[cmd_name][0].partition(":")
+                found: click.Command = getattr(importlib.import_module(f"{_PLACE}.{module}"), name)
+                return found
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the overview from the table, so that it loads nothing."""
+        del ctx
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="countersign")
+def countersign() -> None:
+    """Temporary credentials: one person asks, another signs, the credential dies on the second, and the log proves it.
+
+    The broker is COUNTERSIGN_URL, the token COUNTERSIGN_TOKEN or the content of COUNTERSIGN_TOKEN_FILE.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; nothing ends in a traceback unless COUNTERSIGN_DEBUG is set."""
+    try:
+        answer = countersign.main(args=arguments, prog_name="countersign", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except CommandFailed as failed:
+        click.echo("\n".join(failed.lines()), err=True)
+        return int(failed.exit_code)
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read us has gone; nothing may be flushed to him at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.FAILURE)
+    except Exception as fault:  # noqa: BLE001 - the outermost handler: a fault of ours, told without its values
+        return _tell(fault)
+    return answer if isinstance(answer, int) else int(Exit.OK)
+
+
+def _tell(fault: Exception) -> int:
+    if os.environ.get("COUNTERSIGN_DEBUG"):
+        traceback.print_exception(fault)
+    else:
+        click.echo(
+            f"countersign: a fault of the program itself: {type(fault).__name__}\n  next:  COUNTERSIGN_DEBUG=1 shows where",
+            err=True,
+        )
+    return int(Exit.FAILURE)

@@ -135,3 +135,25 @@ def test_a_lease_still_alive_stays_due_and_counts_the_try() -> None:
 def test_only_a_lease_that_is_being_ended_can_be_overdue(state: LeaseState) -> None:
     with pytest.raises(WrongState, match="not being ended"):
         lease(state).still_alive(due=NOW, written_at=None, overdue=True)
+
+
+def test_an_issued_lease_may_be_looked_after_earlier_but_never_later_than_its_promised_second() -> None:
+    early, late = NOW + timedelta(minutes=1), NOW + timedelta(minutes=9)
+    assert lease().issued({}, receipt_due=early).due == early
+    assert lease().issued({}, receipt_due=late).due == NOW + timedelta(minutes=5)
+
+
+def test_a_credential_that_was_picked_up_is_next_due_at_its_promised_second() -> None:
+    active = lease().issued({}, receipt_due=NOW + timedelta(minutes=1))
+    assert active.received() == replace(active, due=NOW + timedelta(minutes=5), version=6)
+
+
+@pytest.mark.parametrize("state", sorted(set(LeaseState) - {LeaseState.ACTIVE}))
+def test_a_receipt_matters_to_an_active_lease_only(state: LeaseState) -> None:
+    with pytest.raises(WrongState, match="receipt no longer matters"):
+        lease(state).received()
+
+
+def test_a_claimed_lease_is_due_again_when_the_claim_runs_out() -> None:
+    until = NOW + timedelta(seconds=40)
+    assert lease().claimed(until) == replace(lease(), due=until, version=5)

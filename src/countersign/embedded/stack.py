@@ -17,10 +17,11 @@ from typing import Any
 
 from countersign.bootstrap import adopt_rules, open_store
 from countersign.config.settings import Settings, load_settings
+from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws
 from countersign.embedded.openbao import EmbeddedOpenBao
 from countersign.embedded.postgres import EmbeddedPostgres
-from countersign.embedded.processes import Child, free_port, private_folder
+from countersign.embedded.processes import Child, NotReady, free_port, private_folder
 from countersign.embedded.provision_aws import ProvisionedAws, provision
 from countersign.embedded.provision_vault import ProvisionedVault, provision_vault
 from countersign.service.office import Office
@@ -46,11 +47,13 @@ class EmbeddedStack:
     """All servers of the embedded stack, and what is needed to use them.
 
     Attributes:
-        folder: state, for our eyes only; emptied at the start.
+        folder: state, for our eyes only; emptied at the start unless `keep`.
+        keep: go on with the state of an earlier run, which must have been kept as well (the AWS emulator forgets).
         tokens: bearer token by person; in memory only.
     """
 
     folder: Path = STATE
+    keep: bool = False
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _running: list[Any] = field(default_factory=list, repr=False)
 
@@ -61,10 +64,12 @@ class EmbeddedStack:
             NotReady: a server did not come up; those that did are stopped again.
         """
         self.folder = self.folder.absolute()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        kept = read_kept(self.folder) if self.keep else None
+        if kept is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
         private_folder(self.folder)
         try:
-            self._start_servers()
+            self._start_servers(kept)
             self._write_rules()
             self._issue_tokens()
             self.start_broker()
@@ -120,19 +125,29 @@ class EmbeddedStack:
             "aws": {"endpoint_url": self.aws.endpoint_url},
         }
 
-    def _start_servers(self) -> None:
-        self.postgres = EmbeddedPostgres(self.folder / "postgres")
+    def _start_servers(self, kept: Kept | None) -> None:
+        if kept is None:
+            self.postgres, self.openbao = (
+                EmbeddedPostgres(self.folder / "postgres"),
+                EmbeddedOpenBao(self.folder / "openbao"),
+            )
+        else:
+            self.postgres, self.openbao = kept.postgres(self.folder), kept.openbao(self.folder)
         self.postgres.start()
         self._running.append(self.postgres)
-        self.openbao = EmbeddedOpenBao(self.folder / "openbao")
         root_token = self.openbao.start()
         self._running.append(self.openbao)
         self.aws = EmbeddedAws(folder=self.folder / "aws")
         self.aws.start()
         self._running.append(self.aws)
-        if root_token is None:
-            raise RuntimeError("a fresh OpenBao gave no root token")
-        self.vault: ProvisionedVault = provision_vault(self.postgres, self.openbao, root_token)
+        if kept is not None:
+            self.vault: ProvisionedVault = kept.vault()
+        elif root_token is not None:
+            self.vault = provision_vault(self.postgres, self.openbao, root_token)
+        else:
+            raise NotReady("OpenBao has state of an earlier run that was not kept whole; start without KEEP")
+        if self.keep and kept is None:
+            write_kept(self.folder, self.postgres, self.openbao, self.vault)
         self.account: ProvisionedAws = provision(self.aws)
         self.port = free_port()
         self.broker = Child(

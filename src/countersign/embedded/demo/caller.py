@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,8 +47,8 @@ class Caller:
         """GET."""
         return self._call("GET", path, None, {})
 
-    def post_and_hang_up(self, path: str) -> None:
-        """POST and close the line before the answer: what a lost connection looks like."""
+    def post_and_hang_up(self, path: str, *, once: Callable[[], object]) -> None:
+        """POST, and close the line before the answer, as soon as `once` has returned: what a lost connection looks like."""
         at = urlsplit(self.url)
         with socket.create_connection((str(at.hostname), int(at.port or 80)), timeout=TIMEOUT_S) as line:
             request = (
@@ -56,6 +56,7 @@ class Caller:
                 "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
             )
             line.sendall(request.encode("ascii"))
+            once()
 
     def _call(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Reply:
         at = urlsplit(self.url)

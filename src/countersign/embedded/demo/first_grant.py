@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
 from countersign.embedded.demo.outside import Watch, log_in, refuses, roles_named_by_leases, tokens_named_by_leases
 from countersign.embedded.demo.stage import Stage
 
@@ -92,9 +97,13 @@ def _draw_again(stage: Stage) -> None:
         reply = stage.person("alice").post(f"/grants/{stage.kept['grant']}/draw")
         line.check(step, "a second draw", holds=(reply.status, reply.code) == (409, "draws-exhausted"), got=reply.code)
         grant = stage.granted("dave", "orders-db-read", 60, by="bob", reason="the line drops while drawing")
-        stage.person("dave").post_and_hang_up(f"/grants/{grant}/draw")
+        begun: list[str] = []
+        with _suspended(stage.stack.openbao.pid):  # so that the line drops for sure before the answer is there
+            stage.person("dave").post_and_hang_up(
+                f"/grants/{grant}/draw", once=lambda: begun.append(_lease_of(stage, grant))
+            )
+        lost = begun[0]
         line.tell("dave", f"draws under {grant} and loses the line before the answer")
-        lost = _lease_of(stage, grant)
         seen = stage.certificate(lost)
         line.tell("broker", f"revokes {lost}: {seen['cause']}, seen {seen['seen']}")
         line.check(step, "the lost credential is dead", holds=seen["cause"] == "undelivered", got=seen["standing"])
@@ -122,6 +131,18 @@ def _hand_back(stage: Stage) -> None:
         line.check(step, "the certificate of death", holds=observed, got=seen["standing"])
 
 
+@contextlib.contextmanager
+def _suspended(pid: int | None) -> Iterator[None]:
+    """Let a process stand still for a while."""
+    if pid is None:
+        raise ProcessLookupError("it does not run")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def _lease_of(stage: Stage, grant: str) -> str:
     """Return the id of the first lease under a grant, waiting for it."""
     found: list[str] = []
@@ -131,5 +152,5 @@ def _lease_of(stage: Stage, grant: str) -> str:
         found[:] = [lease["id"] for lease in leases]
         return bool(found)
 
-    stage.until(look, within_s=10, what="the lost draw to show")
+    stage.until(look, within_s=10, what="the draw to begin")
     return found[0]

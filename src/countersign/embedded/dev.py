@@ -1,0 +1,73 @@
+"""`countersign dev`: the embedded stack until Ctrl-C, with who can sign in as whom and what to try first."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+from countersign.embedded.stack import PEOPLE, STATE, EmbeddedStack
+
+LOOK_EVERY_S = 0.5
+
+
+def run_dev(*, as_json: bool = False, keep: bool = False, folder: Path = STATE) -> int:
+    """Run the stack until it is interrupted; return the exit code.
+
+    Args:
+        as_json: print one line of JSON when ready (it holds the tokens, and is written nowhere else), and nothing more.
+        keep: keep the state of an earlier run.
+        folder: where state lies.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    asked_to_end = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        asked_to_end.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    stack = EmbeddedStack(folder=folder, keep=keep)
+    stack.start()
+    try:
+        if as_json:
+            print(json.dumps(stack.connection_info()), flush=True)  # noqa: T201 - the line is the interface
+        else:
+            _welcome(console, stack)
+        while not asked_to_end.wait(LOOK_EVERY_S):
+            if not stack.broker.running:
+                console.print(f"[red]the broker has ended; its log is {stack.broker.log}[/red]")
+                return 1
+    finally:
+        stack.stop()
+    if not as_json:
+        console.print("stopped")
+    return 0
+
+
+def _welcome(console: Console, stack: EmbeddedStack) -> None:
+    table = Table(title="Who can sign in", title_justify="left", box=None, pad_edge=False)
+    for column in ("person", "is", "token"):
+        table.add_column(column)
+    for person, part in PEOPLE.items():
+        table.add_row(person, part, stack.tokens[person])
+    console.print(table)
+    console.print(f"\nThe broker listens at {stack.url}; OpenBao, PostgreSQL and the AWS emulator run beside it.")
+    console.print("The tokens are written nowhere else. In another terminal:\n")
+    for line in (
+        f"export COUNTERSIGN_URL={stack.url}",
+        "export COUNTERSIGN_TOKEN=…                    # alice's, from above",
+        "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
+        "countersign show req_…                        # with bob's token: what would be given, and the digest",
+        "countersign approve req_… --digest …          # with bob's token",
+        "countersign draw grt_…                        # with alice's token",
+        "countersign return grt_…",
+    ):
+        console.print(f"  {line}")
+    console.print("\nCtrl-C stops everything.")

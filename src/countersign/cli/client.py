@@ -21,7 +21,7 @@ import httpx2
 from countersign import __version__
 from countersign.cli.failures import CommandFailed, Exit, of_problem, usage
 
-URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "COUNTERSIGN_URL", "COUNTERSIGN_TOKEN", "COUNTERSIGN_TOKEN_FILE"  # noqa: S105 - names of variables
+URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "COUNTERSIGN_URL", "COUNTERSIGN_TOKEN", "COUNTERSIGN_TOKEN_FILE"
 CONNECT_S, ANSWER_S = 5.0, 30.0
 """A draw may take the broker ten seconds at each of two steps."""
 LARGEST_ANSWER = 8 * 1024 * 1024

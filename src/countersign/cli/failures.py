@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-import click
-
 
 class Exit(IntEnum):
     """Exit codes; stable."""
@@ -26,8 +24,8 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-class CommandFailed(click.ClickException):
-    """A command came to nothing.
+class CommandFailed(Exception):
+    """A command came to nothing, and says why.
 
     Args:
         detail: what happened, in a sentence; never holds a secret.

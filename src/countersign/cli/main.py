@@ -91,10 +91,15 @@ def countersign() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> None:
+    """Run the command that this process was started with, and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing ends in a traceback unless COUNTERSIGN_DEBUG is set."""
     try:
-        answer = countersign.main(args=arguments, prog_name="countersign", standalone_mode=False)
+        answer: object = countersign.main(args=list(arguments), prog_name="countersign", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except CommandFailed as failed:
@@ -120,7 +125,8 @@ def _tell(fault: Exception) -> int:
         traceback.print_exception(fault)
     else:
         click.echo(
-            f"countersign: a fault of the program itself: {type(fault).__name__}\n  next:  COUNTERSIGN_DEBUG=1 shows where",
+            f"countersign: a fault of the program itself: {type(fault).__name__}\n"
+            "  next:  COUNTERSIGN_DEBUG=1 shows where",
             err=True,
         )
     return int(Exit.FAILURE)

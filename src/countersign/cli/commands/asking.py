@@ -12,6 +12,7 @@ from countersign.cli.failures import usage
 from countersign.cli.output import text_of
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import request_sheet
+from countersign.domain.ids import REQUEST
 
 UNTIL_DECIDED = "until-decided"
 
@@ -48,6 +49,7 @@ class _Wait(click.ParamType[int | str]):
 @with_session
 def request(
     session: Session,
+    *,
     entitlement: str,
     duration: int,
     params: tuple[str, ...],
@@ -81,7 +83,7 @@ def request(
 @with_session
 def withdraw(session: Session, id: str) -> None:  # noqa: A002 - the argument's name is what users see
     """Take your pending request back."""
-    from countersign.cli.lookup import REQUEST, whole_id  # noqa: PLC0415 - loads HTTP
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
     answer = session.client.post(f"/requests/{whole_id(session.client, id, REQUEST)}/withdraw")
     if session.out.as_json:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from countersign.cli.session import Session, with_session
+from countersign.domain.ids import STOP
 
 SCOPES = ["all", "person", "entitlement", "provider"]
 
@@ -54,7 +55,7 @@ def stop(session: Session, scope: str, id: str | None, reason: str) -> None:  # 
 @with_session
 def lift(session: Session, id: str) -> None:  # noqa: A002 - what users see
     """Lift stop ID; you must not be the one who placed it."""
-    from countersign.cli.lookup import STOP, whole_id  # noqa: PLC0415 - loads HTTP
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
     answer = session.client.post(f"/stops/{whole_id(session.client, id, STOP)}/lift")
     if session.out.as_json:

@@ -12,6 +12,7 @@ from countersign.cli.output import text_of
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import quorum, request_sheet
 from countersign.cli.statement import demand_true
+from countersign.domain.ids import REQUEST
 
 SHORTEST_PREFIX = 12
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -43,7 +44,7 @@ def deny(session: Session, id: str, digest: str | None, comment: str | None) -> 
 
 
 def _sign(session: Session, given: str, decision: str, digest: str | None, comment: str | None) -> None:
-    from countersign.cli.lookup import REQUEST, whole_id  # noqa: PLC0415 - loads HTTP
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
     if digest is not None and not _PREFIX.fullmatch(digest):
         raise usage(f"a digest is given as {SHORTEST_PREFIX} to 64 lower-case hexadecimal digits", field="--digest")

@@ -1,0 +1,65 @@
+"""Verifying the log without trusting who keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from countersign.cli.failures import Exit, usage
+from countersign.cli.session import Session, with_session
+
+
+@click.command(short_help="Verify the log, offline.")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--database", metavar="URL", help="Read the broker's own database instead.")
+@click.option(
+    "--key", "keys", multiple=True, metavar="VKEY", help="A key you trust, or a file with it; repeat for more."
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A checkpoint that you kept from earlier; repeat for more.",
+)
+@with_session
+def verify(
+    session: Session,
+    *,
+    path: Path | None,
+    database: str | None,
+    keys: tuple[str, ...],
+    checkpoints: tuple[Path, ...],
+) -> None:
+    """Verify an export or a folder of tiles at PATH, or (without PATH) what the broker serves to an auditor.
+
+    With --key, and with a checkpoint kept from earlier, every edit, removal, reordering, truncation and rewrite is found.
+    """
+    from countersign.cli.sources import read_trust, verify_live, verify_path  # noqa: PLC0415 - loads cryptography
+
+    if path is not None and database is not None:
+        raise usage("give either PATH or --database")
+    trust = read_trust(keys, checkpoints)
+    if database is not None:
+        from countersign.cli.database import verify_database  # noqa: PLC0415 - loads SQLAlchemy
+
+        report = verify_database(database, trust)
+    elif path is not None:
+        report = verify_path(path, trust)
+    else:
+        report = verify_live(session.client, trust)
+    if not keys:
+        session.out.warn("no --key: no signature was checked, and who rewrote all of it would go unseen")
+    told = report.as_json()
+    if session.out.as_json:
+        session.out.json({name: told[name] for name in ("ok", "size", "root", "failures")})
+    else:
+        for failure in report.failures:
+            place = "log" if failure.index is None else f"entry {failure.index}"
+            session.out.line(f"{place}: {failure.code}: {failure.detail}")
+        word = "verifies" if report.ok else "DOES NOT VERIFY"
+        session.out.line(f"the log {word}: {report.size} entries, root {report.root.hex()}")
+    if report.omitted:
+        session.out.warn(f"{report.omitted} more failures are not listed")
+    click.get_current_context().exit(int(Exit.OK if report.ok else Exit.FAILURE))

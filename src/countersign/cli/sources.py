@@ -1,0 +1,120 @@
+"""Where a log to be verified comes from: an export, a folder of tiles, a live broker, or its database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from countersign.auditlog.bulk import verify_directory
+from countersign.auditlog.note import NotAKey, Verifier, read_vkey
+from countersign.auditlog.report import Report
+from countersign.auditlog.tiles import LogDirectory
+from countersign.auditlog.verify import verify_entries
+from countersign.cli.client import Client
+from countersign.cli.exported import CHECKPOINT, ENTRIES, Exported, read_chunks, split_lines
+from countersign.cli.failures import CommandFailed, Exit, usage
+
+LARGEST_NOTE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What the one who verifies brings along.
+
+    Attributes:
+        verifiers: public keys that he trusts.
+        checkpoints: signed notes that he kept from earlier.
+    """
+
+    verifiers: Sequence[Verifier]
+    checkpoints: Sequence[str]
+
+    def with_found(self, note: str | None) -> list[str]:
+        """Return his own checkpoints and the one that came with the log; without a key none says anything."""
+        found = [] if note is None else [note]
+        return [*self.checkpoints, *found] if self.verifiers else []
+
+
+def read_trust(keys: Sequence[str], checkpoints: Sequence[Path]) -> Trust:
+    """Read keys, each as text or as the file that holds it, and checkpoint files.
+
+    Raises:
+        CommandFailed: something is no key or cannot be read, or there are checkpoints but no key.
+    """
+    if checkpoints and not keys:
+        raise usage("a checkpoint says nothing without the key that signed it", field="--key")
+    return Trust(
+        verifiers=[_key(given) for given in keys], checkpoints=[read_text(path, "--checkpoint") for path in checkpoints]
+    )
+
+
+def _key(given: str) -> Verifier:
+    text = given if given.count("+") >= 2 else read_text(Path(given), "--key")  # noqa: PLR2004 - name+id+key
+    try:
+        return read_vkey(text.strip())
+    except NotAKey as error:
+        raise usage(f"not a verifier key (name+id+key), nor a file that holds one: {error}", field="--key") from None
+
+
+def read_text(path: Path, field: str) -> str:
+    """Return a small text file.
+
+    Raises:
+        CommandFailed: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST_NOTE).decode("utf-8")
+    except OSError as error:
+        raise usage(f"{path} cannot be read: {error.strerror}", field=field) from None
+    except UnicodeDecodeError:
+        raise usage(f"{path} is no text", field=field) from None
+
+
+def verify_path(path: Path, trust: Trust) -> Report:
+    """Verify an export (a file, or a folder as `countersign export` writes it) or a folder of tiles.
+
+    Raises:
+        CommandFailed: there is none.
+    """
+    if (path / "tile").is_dir():
+        if not trust.verifiers:
+            raise usage("a folder of tiles is verified against its checkpoint, which needs --key", field="--key")
+        return verify_directory(LogDirectory(path), checkpoints=trust.checkpoints, verifiers=trust.verifiers)
+    entries, note = (path / ENTRIES, path / CHECKPOINT) if path.is_dir() else (path, None)
+    if not entries.is_file():
+        raise usage(f"there is no exported log at {path}", field="PATH")
+    found = read_text(note, "PATH") if note is not None and note.is_file() else None
+    exported = Exported(lines=split_lines(read_chunks(entries)))
+    try:
+        return exported.finished(
+            verify_entries(
+                exported.entries(), head=None, checkpoints=trust.with_found(found), verifiers=trust.verifiers
+            )
+        )
+    except OSError as error:
+        raise CommandFailed(f"{entries} cannot be read: {error.strerror}", code="unreadable") from None
+
+
+def verify_live(client: Client, trust: Trust) -> Report:
+    """Verify what a broker serves, as it arrives. The checkpoint is fetched first: entries may be added meanwhile, not lost.
+
+    Raises:
+        CommandFailed: the broker refuses, cannot be reached, or breaks off.
+    """
+    found = newest_checkpoint(client)
+    exported = Exported(lines=split_lines(client.stream("/audit/export")))
+    return exported.finished(
+        verify_entries(exported.entries(), head=None, checkpoints=trust.with_found(found), verifiers=trust.verifiers)
+    )
+
+
+def newest_checkpoint(client: Client) -> str | None:
+    """Return the broker's newest checkpoint, or None before the first."""
+    try:
+        return client.text("/log/checkpoint")
+    except CommandFailed as failed:
+        if failed.exit_code is Exit.OVER:
+            return None
+        raise

@@ -20,7 +20,11 @@ DEEPEST = 20
 
 
 class _NotStrict(ValueError):
-    """JSON that our reading refuses; the message echoes nothing."""
+    """JSON that our reading refuses; the message echoes no value."""
+
+    def __init__(self, detail: str, *, field: str = "body") -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 async def read_body(request: Request) -> bytes:
@@ -81,9 +85,10 @@ def parse(raw: bytes) -> Any:  # noqa: ANN401 - JSON, to be judged by a model
         raise Invalid(f"the body is not JSON from character {error.pos}", field="body") from None
     except RecursionError:
         raise Invalid(f"the body is nested deeper than {DEEPEST}", field="body") from None
-    except ValueError as error:
-        reason = str(error) if isinstance(error, _NotStrict) else "the body holds a number that is too long"
-        raise Invalid(reason, field="body") from None
+    except _NotStrict as error:
+        raise Invalid(str(error), field=error.field) from None
+    except ValueError:
+        raise Invalid("the body holds a number that is too long", field="body") from None
     return value
 
 
@@ -91,8 +96,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _NotStrict(f"the key {shown(twice, longest=40)} stands twice")
+        twice = shown(next(name for name in names if names.count(name) > 1), longest=40)
+        raise _NotStrict(f"the key {twice} stands twice", field=twice)
     return value
 
 

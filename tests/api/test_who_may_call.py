@@ -1,0 +1,175 @@
+"""The table of who may call what, cell by cell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.api.calling import PRINCIPALS, Api, ask, new_world
+
+OK = "ok"
+
+TABLE = """
+call                          | alice       | alice-laptop | dave          | bob           | bob-bot       | carol         | erin          | frank         | olga
+POST /requests                | ok          | ok           | ok            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted
+GET /requests                 | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /requests/{id}            | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
+POST /requests/{id}/reviews   | self-review | self-review  | not-found     | ok            | not-eligible  | ok            | not-eligible  | not-found     | not-eligible
+POST /requests/{id}/withdraw  | ok          | ok           | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-yours
+GET /grants                   | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /grants/{id}              | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
+POST /grants/{id}/draw        | ok          | ok           | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-yours
+POST /grants/{id}/return      | ok          | ok           | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-yours
+POST /grants/{id}/revoke      | ok          | ok           | not-found     | ok            | ok            | not-eligible  | not-eligible  | not-found     | ok
+GET /leases                   | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /leases/{id}              | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
+GET /entitlements             | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /audit/entries            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted
+GET /audit/entries?subject=   | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
+GET /audit/export             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted
+GET /log/checkpoint           | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /stop                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted | ok
+GET /stops                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | ok            | not-permitted | ok
+POST /stops/{id}/lift         | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted | not-permitted
+POST /persons/{id}/disable    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok
+GET /me                       | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /me/token                | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+"""  # noqa: E501 - a table is read across
+"""alice asked and bob approved; olga placed the stop. alice-laptop is another account of alice, bob-bot a machine of bob."""
+
+ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
+CALLERS = ROWS[0][1:]
+CELLS = [(row[0], who, expected) for row in ROWS[1:] for who, expected in zip(CALLERS, row[1:], strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A database in which there is one of everything, all alice's."""
+
+    database: Path
+    tokens: dict[str, str]
+    pending: str
+    digest: str
+    undrawn: str
+    drawn: str
+    lease: str
+    stop: str
+
+    def api(self, folder: Path) -> Api:
+        shutil.copy(self.database, folder / "copy.db")
+        return Api(world=new_world(folder / "copy.db"), tokens=self.tokens)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    database = tmp_path_factory.mktemp("scene") / "countersign.db"
+    api = Api(world=new_world(database))
+    api.world.broker.evidence.sign_checkpoint()
+    pending = api.asked()
+    drawn = api.granted()
+    lease = api.draw(drawn).json()["lease"]["id"]
+    body = {"scope": "person", "id": "grace", "reason": "a stop to be lifted"}
+    stop = api.post("olga", "/v1/stop", json=body).json()["stop"]["id"]
+    made = Scene(
+        database=database,
+        tokens=api.tokens,
+        pending=pending["id"],
+        digest=pending["digest"],
+        undrawn=api.granted(),
+        drawn=drawn,
+        lease=lease,
+        stop=stop,
+    )
+    api.world.store.close()
+    return made
+
+
+CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
+    "POST /requests": lambda api, who, _: api.post(who, "/v1/requests", json=ask()),
+    "GET /requests": lambda api, who, _: api.get(who, "/v1/requests"),
+    "GET /requests/{id}": lambda api, who, scene: api.get(who, f"/v1/requests/{scene.pending}"),
+    "POST /requests/{id}/reviews": lambda api, who, scene: api.post(
+        who, f"/v1/requests/{scene.pending}/reviews", json={"decision": "approve", "digest": scene.digest}
+    ),
+    "POST /requests/{id}/withdraw": lambda api, who, scene: api.post(who, f"/v1/requests/{scene.pending}/withdraw"),
+    "GET /grants": lambda api, who, _: api.get(who, "/v1/grants"),
+    "GET /grants/{id}": lambda api, who, scene: api.get(who, f"/v1/grants/{scene.drawn}"),
+    "POST /grants/{id}/draw": lambda api, who, scene: api.draw(scene.undrawn, who),
+    "POST /grants/{id}/return": lambda api, who, scene: api.post(who, f"/v1/grants/{scene.drawn}/return"),
+    "POST /grants/{id}/revoke": lambda api, who, scene: api.post(
+        who, f"/v1/grants/{scene.drawn}/revoke", json={"reason": "enough"}
+    ),
+    "GET /leases": lambda api, who, _: api.get(who, "/v1/leases"),
+    "GET /leases/{id}": lambda api, who, scene: api.get(who, f"/v1/leases/{scene.lease}"),
+    "GET /entitlements": lambda api, who, _: api.get(who, "/v1/entitlements"),
+    "GET /audit/entries": lambda api, who, _: api.get(who, "/v1/audit/entries"),
+    "GET /audit/entries?subject=": lambda api, who, scene: api.get(who, f"/v1/audit/entries?subject={scene.pending}"),
+    "GET /audit/export": lambda api, who, _: api.get(who, "/v1/audit/export"),
+    "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),
+    "POST /stop": lambda api, who, _: api.post(who, "/v1/stop", json={"scope": "all", "reason": "fire"}),
+    "GET /stops": lambda api, who, _: api.get(who, "/v1/stops"),
+    "POST /stops/{id}/lift": lambda api, who, scene: api.post(who, f"/v1/stops/{scene.stop}/lift"),
+    "POST /persons/{id}/disable": lambda api, who, _: api.post(
+        who, "/v1/persons/dave/disable", json={"reason": "left"}
+    ),
+    "GET /me": lambda api, who, _: api.get(who, "/v1/me"),
+    "POST /me/token": lambda api, who, _: api.post(who, "/v1/me/token"),
+}
+
+
+def verdict(answer: httpx2.Response) -> str:
+    return OK if answer.is_success else str(answer.json()["code"])
+
+
+@pytest.mark.parametrize(("call", "who", "expected"), CELLS, ids=[f"{call} by {who}" for call, who, _ in CELLS])
+def test_the_table_of_who_may_call_what_holds_in_every_cell(
+    scene: Scene, tmp_path: Path, call: str, who: str, expected: str
+) -> None:
+    api = scene.api(tmp_path)
+    before = len(api.world.facts())
+    answer = CALLS[call](api, who, scene)
+    assert verdict(answer) == expected
+    recorded = [row["type"] for row in api.world.facts()[before:]]
+    if expected == OK:
+        assert ("act.refused" not in recorded) and (bool(recorded) == call.startswith("POST"))
+    else:
+        assert set(recorded) <= {"act.refused"}
+        assert answer.status_code in {403, 404}
+    api.world.store.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_without_a_token_in_force_no_call_is_answered(scene: Scene, tmp_path: Path, call: str) -> None:
+    api = scene.api(tmp_path)
+    assert CALLS[call](api, None, scene).json()["code"] == "unauthenticated"
+    api.tokens = api.tokens | {"dave": "cst_" + "a" * 52}
+    assert CALLS[call](api, "dave", scene).json()["code"] == "unauthenticated"
+    api.tokens = scene.tokens
+    api.post("olga", "/v1/persons/dave/disable", json={"reason": "left"})
+    answer = CALLS[call](api, "dave", scene)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    api.world.store.close()
+
+
+def test_the_table_names_every_call_that_there_is(scene: Scene, tmp_path: Path) -> None:
+    api = scene.api(tmp_path)
+    served = {
+        f"{method.upper()} {path.removeprefix('/v1')}"
+        for path, calls in api.app.openapi()["paths"].items()
+        for method in calls
+        if path.startswith("/v1")
+    }
+    named = {"".join("{id}" if part.startswith("{") else part for part in _parts(call)) for call in served}
+    assert named == {call.partition("?")[0] for call in CALLS}
+    assert set(CALLS) == {row[0] for row in ROWS[1:]}
+    assert set(CALLERS) <= set(PRINCIPALS)
+    api.world.store.close()
+
+
+def _parts(call: str) -> list[str]:
+    return call.replace("{", "\0{").replace("}", "}\0").split("\0")

@@ -1,0 +1,50 @@
+"""The unit of work: everything a use case may read and write within one transaction, facts included.
+
+Moves are compare-and-set on `version`: who read an older row gets `Conflict`, and nothing of the transaction remains.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from countersign.domain.facts import Fact
+from countersign.store import log
+from countersign.store.log import LogHead
+from countersign.store.unit.control_part import ControlPart, Remembered, Stop
+from countersign.store.unit.grants_part import GrantsPart
+from countersign.store.unit.leases_part import LeasesPart
+from countersign.store.unit.log_part import LogPart
+from countersign.store.unit.requests_part import RequestsPart
+from countersign.store.unit.rules_part import Rulebook, RulesPart
+
+__all__ = ["Remembered", "Rulebook", "Stop", "Tx"]
+
+
+class Tx(LogPart, RulesPart, RequestsPart, GrantsPart, LeasesPart, ControlPart):
+    """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
+
+    Attributes:
+        now: the time of the transaction: the database's clock on PostgreSQL, and never behind the log's newest entry.
+        clock_behind: how far the clock was behind that entry; a clock that ran back.
+    """
+
+    def __init__(self, connection: sa.Connection, *, clock: datetime) -> None:
+        """Bind to an open transaction whose clock says `clock`."""
+        self._connection = connection
+        self._facts: list[Fact] = []
+        newest = log.read_head(connection).at
+        self.now = clock if newest is None else max(clock, newest)
+        self.clock_behind = self.now - clock
+
+    def record(self, *facts: Fact) -> None:
+        """Record facts; they reach the log when the transaction commits."""
+        self._facts += facts
+
+    def flush(self) -> LogHead | None:
+        """Write the recorded facts and the new head; the store calls it as the last act of the transaction."""
+        if not self._facts:
+            return None
+        facts, self._facts = self._facts, []
+        return log.append(self._connection, facts, now=self.now)

@@ -1,0 +1,106 @@
+"""Leases within a transaction: who holds what, and what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from countersign.domain.lease import Lease, LeaseState
+from countersign.store import rows, schema
+from countersign.store.unit.part import Part
+
+
+class LeasesPart(Part):
+    """Leases."""
+
+    def add_lease(self, lease: Lease) -> None:
+        """Keep a new lease."""
+        self._insert(schema.leases, rows.lease_row(lease))
+
+    def lease(self, lease_id: str) -> Lease | None:
+        """Return a lease."""
+        row = self._one(schema.leases, schema.leases.c.id == lease_id)
+        return None if row is None else rows.to_lease(row)
+
+    def move_lease(self, before: Lease, after: Lease) -> None:
+        """Write a lease.
+
+        Raises:
+            Conflict: it is no longer as `before` was read; whoever moved it since has the say.
+        """
+        self._move(schema.leases, before, rows.lease_row(after))
+
+    def leases(
+        self,
+        *,
+        grant_id: str | None = None,
+        person: str | None = None,
+        entitlements: Iterable[str] | None = None,
+        states: Sequence[LeaseState] | None = None,
+        before: str | None = None,
+        limit: int = 1000,
+    ) -> list[Lease]:
+        """Return leases, newest first."""
+        table = schema.leases
+        query = sa.select(table).order_by(table.c.prepared_at.desc(), table.c.id.desc()).limit(limit)
+        if grant_id is not None:
+            query = query.where(table.c.grant_id == grant_id)
+        mine = [] if person is None else [table.c.person == person]
+        if entitlements is not None:
+            mine.append(table.c.entitlement.in_(sorted(entitlements)))
+        if mine:
+            query = query.where(sa.or_(*mine))
+        if states is not None:
+            query = query.where(table.c.state.in_([state.value for state in states]))
+        query = self._page(query, table, table.c.prepared_at, before)
+        return [rows.to_lease(row) for row in self._connection.execute(query).mappings()]
+
+    def due_targets(self) -> list[tuple[str, str]]:
+        """Return (provider, target id) of everything that has a lease due now, longest due first."""
+        table = schema.leases
+        query = (
+            sa.select(table.c.provider, table.c.target_id)
+            .where(table.c.state != LeaseState.REVOKED.value, table.c.due <= self.now)
+            .group_by(table.c.provider, table.c.target_id)
+            .order_by(sa.func.min(table.c.due))
+        )
+        return [(provider, target) for provider, target in self._connection.execute(query)]
+
+    def due_leases(self, *, provider: str, target: str, limit: int) -> list[Lease]:
+        """Return leases due at one target, longest due first, leaving out what another broker holds."""
+        table = schema.leases
+        query = (
+            sa.select(table)
+            .where(
+                table.c.state != LeaseState.REVOKED.value,
+                table.c.due <= self.now,
+                table.c.provider == provider,
+                table.c.target_id == target,
+            )
+            .order_by(table.c.due)
+            .limit(limit)
+        )
+        return [rows.to_lease(row) for row in self._connection.execute(self._skip_locked(query)).mappings()]
+
+    def count_overdue(self, *, target: str | None = None) -> int:
+        """Return how many leases are past their time and not seen dead, at one target or everywhere."""
+        table = schema.leases
+        query = sa.select(sa.func.count()).select_from(table).where(table.c.overdue.is_(True))
+        if target is not None:
+            query = query.where(table.c.target_id == target)
+        return self._connection.execute(query).scalar_one()
+
+    def make_due(self) -> int:
+        """Make every lease on its way to death due at once; a start forgets who had claimed what."""
+        table = schema.leases
+        query = sa.update(table).where(table.c.state == LeaseState.REVOKING.value, table.c.due > self.now)
+        return int(self._connection.execute(query.values(due=self.now)).rowcount)
+
+    def live_targets(self) -> list[Mapping[str, Any]]:
+        """Return the targets (plain JSON, as drawn) of all leases that are not seen dead."""
+        table = schema.leases
+        query = sa.select(table.c.target).where(table.c.state != LeaseState.REVOKED.value)
+        unique = {target["id"]: target for target in self._connection.execute(query).scalars()}
+        return list(unique.values())

@@ -1,0 +1,56 @@
+"""The log as a transaction sees it: head, rows with their openings, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from countersign.store import log, schema
+from countersign.store.log import LogHead
+from countersign.store.unit.part import Part
+
+
+class LogPart(Part):
+    """Reads of the log, and its checkpoints."""
+
+    def head(self) -> LogHead:
+        """Return the log's head."""
+        return log.read_head(self._connection)
+
+    def facts(
+        self, *, after: int = -1, limit: int = 100, subject: str | None = None, type_: str | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Return log rows in order after an index, with their openings under `openings`."""
+        table = schema.facts
+        query = sa.select(table).where(table.c.index > after).order_by(table.c.index).limit(limit)
+        if subject is not None:
+            query = query.where(table.c.subject == subject)
+        if type_ is not None:
+            query = query.where(table.c.type == type_)
+        found = [dict(row) for row in self._connection.execute(query).mappings()]
+        opened = sa.select(schema.openings).where(schema.openings.c.index.in_([row["index"] for row in found]))
+        by_index: dict[int, dict[str, Any]] = {}
+        for row in self._connection.execute(opened).mappings():
+            by_index.setdefault(row["index"], {})[row["field"]] = {
+                "salt": bytes(row["salt"]).hex(),
+                "text": row["text"],
+            }
+        return [row | {"openings": by_index.get(row["index"], {})} for row in found]
+
+    def newest_checkpoint(self) -> tuple[int, str] | None:
+        """Return size and signed note of the newest checkpoint."""
+        table = schema.checkpoints
+        query = sa.select(table.c.size, table.c.note).order_by(table.c.size.desc()).limit(1)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    def checkpoints(self) -> list[str]:
+        """Return every signed note that was kept, smallest first."""
+        table = schema.checkpoints
+        return list(self._connection.execute(sa.select(table.c.note).order_by(table.c.size)).scalars())
+
+    def add_checkpoint(self, head: LogHead, note: str) -> None:
+        """Keep a signed checkpoint; a second one of the same size is refused by the table."""
+        self._insert(schema.checkpoints, {"size": head.size, "root": head.root, "note": note, "at": self.now})

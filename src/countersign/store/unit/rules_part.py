@@ -1,0 +1,78 @@
+"""Rulebooks, disabled persons and tokens within a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from countersign.store import schema
+from countersign.store.unit.part import Part
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rulebook:
+    """The catalog and directory in force, as they were read from their files."""
+
+    seq: int
+    catalog: Mapping[str, Any]
+    directory: Mapping[str, Any]
+    catalog_digest: str
+    directory_digest: str
+
+
+class RulesPart(Part):
+    """Rules, people and tokens."""
+
+    def rulebook(self) -> Rulebook | None:
+        """Return the rulebook in force."""
+        table = schema.rulebooks
+        row = self._connection.execute(sa.select(table).order_by(table.c.seq.desc()).limit(1)).mappings().one_or_none()
+        if row is None:
+            return None
+        return Rulebook(**{name: row[name] for name in Rulebook.__dataclass_fields__})
+
+    def rulebook_seq(self) -> int:
+        """Return the number of the rulebook in force, 0 for none: cheap, to know whether a parsed one still holds."""
+        query = sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0))
+        return int(self._connection.execute(query).scalar_one())
+
+    def add_rulebook(self, rulebook: Rulebook) -> None:
+        """Bring a rulebook into force."""
+        values = {name: getattr(rulebook, name) for name in Rulebook.__dataclass_fields__}
+        self._insert(schema.rulebooks, values | {"at": self.now})
+
+    def disabled_persons(self) -> frozenset[str]:
+        """Return the persons who were disabled at run time."""
+        return frozenset(self._connection.execute(sa.select(schema.disabled.c.person)).scalars())
+
+    def disable_person(self, person: str) -> bool:
+        """Disable a person; False when he was already."""
+        if person in self.disabled_persons():
+            return False
+        self._insert(schema.disabled, {"person": person, "at": self.now})
+        return True
+
+    def add_token(self, *, token_id: str, hashed: str, principal: str) -> None:
+        """Keep the hash of a token."""
+        row = {"id": token_id, "hash": hashed, "principal": principal, "issued_at": self.now, "revoked_at": None}
+        self._insert(schema.tokens, row)
+
+    def principal_of_token(self, hashed: str) -> str | None:
+        """Return the principal of a token in force."""
+        table = schema.tokens
+        query = sa.select(table.c.principal).where(table.c.hash == hashed, table.c.revoked_at.is_(None))
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def revoke_tokens(self, principal: str) -> list[str]:
+        """Withdraw all tokens of a principal and return their public ids."""
+        table = schema.tokens
+        query = (
+            sa.update(table)
+            .where(table.c.principal == principal, table.c.revoked_at.is_(None))
+            .values(revoked_at=self.now)
+            .returning(table.c.id)
+        )
+        return sorted(self._connection.execute(query).scalars())

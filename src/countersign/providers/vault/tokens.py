@@ -24,6 +24,7 @@ _STEP_S = 4.5
 _FENCE_S = 2.0
 _REST_S = 2.0
 _OWN_WRAP_S = 10
+_BEING_REVOKED = -1
 _LIST_FROM = 8
 _LOOKERS = 8
 
@@ -146,7 +147,7 @@ class Tokens:
         return self._wire.call("POST", "sys/wrapping/unwrap", token=wrapped.token, within_s=_STEP_S)
 
     def facts(self, accessor: str, *, within_s: float = TOTAL_S) -> Facts | None:
-        """Return what OpenBao says of a token, or None when it knows none.
+        """Return what OpenBao says of a token, or None when it knows none, or only until it has swept up after it.
 
         Raises:
             Away: OpenBao is away, or its answer is none.
@@ -157,6 +158,8 @@ class Tokens:
         data = reply.table("data")
         if not reply.ok or data.get("accessor") != accessor:
             raise Away(f"OpenBao says nothing of a token: {reply.complaint()}")
+        if int(data.get("num_uses") or 0) == _BEING_REVOKED:
+            return None
         meta = data.get("meta") or {}
         return Facts(
             lease_id=_text(meta.get("lease")),

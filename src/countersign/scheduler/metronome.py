@@ -74,6 +74,8 @@ class Metronome:
             timezone="UTC",
         )
         self._running = {beat.name: threading.Lock() for beat in self.beats}
+        # Whoever finds a beat under way leaves word, and it beats once more: what became due meanwhile is not missed.
+        self._wanted = {beat.name: threading.Event() for beat in self.beats}
         self._watchdog = threading.Thread(target=self._watch, name="countersign-watchdog", daemon=True)
 
     def start(self) -> None:
@@ -97,15 +99,16 @@ class Metronome:
         return self.monotonic() - self._done.get(name, float("-inf"))
 
     def _run(self, beat: Beat) -> None:
-        if not self._running[beat.name].acquire(blocking=False):
-            return
-        try:
-            beat.job()
-            self._done[beat.name] = self.monotonic()
-        except Exception:  # the outermost handler of a beat: the next one comes regardless
-            logger.exception("a beat failed", beat=beat.name)
-        finally:
-            self._running[beat.name].release()
+        self._wanted[beat.name].set()
+        while self._wanted[beat.name].is_set() and self._running[beat.name].acquire(blocking=False):
+            self._wanted[beat.name].clear()
+            try:
+                beat.job()
+                self._done[beat.name] = self.monotonic()
+            except Exception:  # the outermost handler of a beat: the next one comes regardless
+                logger.exception("a beat failed", beat=beat.name)
+            finally:
+                self._running[beat.name].release()
 
     def _watch(self) -> None:
         """Beat on a nudge, and in place of a metronome that has stopped."""

@@ -1,0 +1,178 @@
+"""Transactions, time and the log: all or nothing, never backwards, and the head is what the rows give."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.world import Clock, World
+
+from countersign.auditlog.merkle import root_of
+from countersign.auditlog.signer import Ed25519Signer
+from countersign.domain.facts import BrokerStarted
+from countersign.domain.refusals import Conflict, LogUnavailable
+from countersign.service.verification import verify_store
+from countersign.store import Store, schema
+
+
+def started(number: int = 0) -> BrokerStarted:
+    return BrokerStarted(actor="countersign/test", subject="broker", version=str(number), configuration="none")
+
+
+def test_a_state_change_and_its_fact_commit_together_or_not_at_all(store: Store) -> None:
+    def half_way() -> None:
+        with store.begin() as tx:
+            tx.disable_person("alice")
+            tx.record(started())
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
+    with store.read() as tx:
+        assert tx.head().size == 0
+        assert not tx.disabled_persons()
+
+
+def test_the_head_is_what_the_rows_give(store: Store) -> None:
+    for number in range(20):
+        with store.begin() as tx:
+            tx.record(*(started(number) for _ in range(number % 4)))
+    with store.read() as tx:
+        head = tx.head()
+    assert head.size == sum(number % 4 for number in range(20))
+    assert head.root == root_of([entry.leaf_hash or b"" for entry in store.entries()])
+
+
+def test_many_writers_make_one_log(store: Store) -> None:
+    def write() -> None:
+        for number in range(10):
+            with store.begin() as tx:
+                tx.record(started(number), started(number))
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    report = verify_store(store, verifiers=[])
+    assert report.ok
+    assert report.size == 120
+
+
+def test_time_never_runs_behind_what_was_written(store: Store, clock: Clock) -> None:
+    with store.begin() as tx:
+        tx.record(started())
+        before = tx.now
+    clock.forward(hours=-1)
+    with store.begin() as tx:
+        assert tx.now == before
+        assert tx.clock_behind == timedelta(hours=1)
+        tx.record(started())
+    assert verify_store(store, verifiers=[], checkpoints=[]).ok
+
+
+def test_postgresql_answers_with_its_own_clock(fresh_database: str, clock: Clock) -> None:
+    store = Store(fresh_database, clock=clock)
+    store.migrate()
+    with store.read() as tx:
+        assert abs(tx.now - clock()) > timedelta(seconds=1)
+    store.close()
+
+
+def test_a_reading_transaction_leaves_nothing_behind(store: Store) -> None:
+    with store.read() as tx:
+        if not store.is_embedded:
+            tx.disable_person("alice")
+    with store.read() as tx:
+        assert not tx.disabled_persons()
+
+
+def test_whoever_read_an_older_row_is_told_and_changes_nothing(world: World) -> None:
+    request = world.ask()
+    with world.store.read() as tx:
+        stale = tx.request(request.id)
+    assert stale is not None
+    world.review(request)
+
+    def move() -> None:
+        with world.store.begin() as tx:
+            tx.record(started())
+            tx.move_request(stale, stale)
+
+    with pytest.raises(Conflict):
+        move()
+    assert not [row for row in world.facts("broker.started") if row["actor"] == "countersign/test"]
+
+
+def test_migrating_twice_changes_nothing(store: Store) -> None:
+    with store.begin() as tx:
+        tx.record(started())
+    store.migrate()
+    with store.read() as tx:
+        assert tx.head().size == 1
+
+
+def test_the_migrated_schema_is_the_one_that_the_code_speaks_of(store: Store) -> None:
+    found = sa.inspect(store._engine)
+    for table in schema.metadata.sorted_tables:
+        columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
+        assert columns == {column.name: column.nullable for column in table.columns}, table.name
+
+
+def test_a_database_that_is_away_is_one_clear_refusal(clock: Clock) -> None:
+    store = Store("postgresql://nobody:nothing@127.0.0.1:1/none", clock=clock)
+    with pytest.raises(LogUnavailable), store.begin():
+        pass
+    with pytest.raises(LogUnavailable):
+        store.migrate()
+
+
+def test_a_database_that_cannot_be_written_is_one_clear_refusal(tmp_path: Path, clock: Clock) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'ro.db'}", clock=clock)
+    store.migrate()
+    with store.begin() as tx:
+        tx._connection.exec_driver_sql("PRAGMA query_only = ON")
+        tx.record(started())
+        with pytest.raises(LogUnavailable), store._faults():
+            tx.flush()
+        tx._connection.exec_driver_sql("PRAGMA query_only = OFF")
+
+
+def test_other_databases_are_refused(clock: Clock) -> None:
+    with pytest.raises(ValueError, match="sqlite or postgresql"):
+        Store("mysql://localhost/x", clock=clock)
+
+
+def test_a_checkpoint_contradicts_no_other(world: World) -> None:
+    world.ask()
+    note = world.broker.evidence.sign_checkpoint()
+    assert note is not None
+    assert world.broker.evidence.sign_checkpoint() == note
+    world.ask()
+    assert world.broker.evidence.sign_checkpoint() != note
+    signer = world.broker.evidence.signer
+    assert isinstance(signer, Ed25519Signer)
+    assert verify_store(world.store, verifiers=[signer.verifier()], checkpoints=[note]).ok
+
+
+def test_an_edited_row_is_named_and_a_log_cut_short_is_seen(world: World) -> None:
+    world.granted()
+    signer = world.broker.evidence.signer
+    assert isinstance(signer, Ed25519Signer)
+    world.broker.evidence.sign_checkpoint()
+    with world.store.begin() as tx:
+        suffix = [""] if world.store.is_embedded else [" ON facts"]
+        names = ["facts_UPDATE_refused", "facts_DELETE_refused"] if world.store.is_embedded else ["facts_refused"]
+        for name in names:
+            tx._connection.execute(sa.text(f"DROP TRIGGER {name}{suffix[0]}"))
+        edit = schema.facts.update().where(schema.facts.c.index == 2).values(leaf=b'{"forged":true}')
+        tx._connection.execute(edit)
+    report = verify_store(world.store, verifiers=[signer.verifier()])
+    assert {(failure.index, failure.code) for failure in report.failures} >= {(2, "leaf-hash")}
+    with world.store.begin() as tx:
+        tx._connection.execute(schema.facts.delete().where(schema.facts.c.index == 3))
+    codes = {failure.code for failure in verify_store(world.store, verifiers=[signer.verifier()]).failures}
+    assert codes & {"truncated", "index-gap"}

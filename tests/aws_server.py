@@ -94,7 +94,8 @@ class Drawn:
 
     def read(self, key: str = INSIDE, bucket: str = "orders-reports") -> str:
         """Return `read`, or AWS's error code."""
-        return attempt(lambda: self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+        s3 = self.client("s3")
+        return attempt(lambda: s3.get_object(Bucket=bucket, Key=key))
 
 
 @dataclass(frozen=True, kw_only=True)

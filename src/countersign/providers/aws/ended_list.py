@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from countersign.domain.ids import LEASE, is_id
@@ -118,21 +118,19 @@ def _ours(statement: object) -> tuple[int, frozenset[str]]:
     nothing: tuple[int, frozenset[str]] = (0, frozenset())
     if not isinstance(statement, Mapping):
         return nothing
-    match = _SID.fullmatch(str(statement.get("Sid", "")))
-    condition = statement.get("Condition")
-    like = condition.get("StringLike") if isinstance(condition, Mapping) else None
-    patterns = like.get("aws:userid") if isinstance(like, Mapping) else None
-    if match is None or patterns is None:
+    match, patterns = _SID.fullmatch(str(statement.get("Sid", ""))), _patterns(statement.get("Condition"))
+    leases = frozenset(pattern[2:-1] for pattern in patterns)
+    if match is None or not leases or not all(is_id(lease, LEASE) for lease in leases):
         return nothing
-    texts = [patterns] if isinstance(patterns, str) else list(patterns)
-    leases = frozenset(text[2:-1] for text in texts if isinstance(text, str) and is_id(text[2:-1], LEASE))
+    # AWS may hand the patterns back in another order; everything else must be to the letter.
     until = int(match.group(1))
-    rewritten = _statement(until, leases)
-    rewritten["Condition"]["StringLike"]["aws:userid"] = texts
-    same = rewritten == dict(statement) and sorted(texts) == sorted(pattern_of(lease) for lease in leases)
-    return (until, leases) if same and leases else nothing
+    found = {**statement, "Condition": {"StringLike": {"aws:userid": sorted(patterns)}}}
+    return (until, leases) if found == _statement(until, leases) else nothing
 
 
-def readable(until: int) -> str:
-    """Return a statement's expiry for people."""
-    return datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _patterns(condition: object) -> list[str]:
+    match condition:
+        case {"StringLike": {"aws:userid": [*texts], **other_keys}, **other_operators}:
+            if not other_keys and not other_operators and all(isinstance(text, str) for text in texts):
+                return [str(text) for text in texts]
+    return []

@@ -170,7 +170,7 @@ def _conditions(given: object, where: str, parameters: Mapping[str, str]) -> dic
     for operator, keys in given.items():
         if _CONDITION_OPERATOR.fullmatch(str(operator)) is None or not isinstance(keys, Mapping):
             raise Unfit(f"{where}: {str(operator)[:60]!r} is not an operator with keys", field=where)
-        if str(operator) == "DateLessThan" and "aws:CurrentTime" in keys:
+        if any(str(key).lower() == "aws:currenttime" for key in keys):
             raise Unfit(f"{where}: aws:CurrentTime is the box's own", field=where)
         for key, values in keys.items():
             if _CONDITION_KEY.fullmatch(str(key)) is None:

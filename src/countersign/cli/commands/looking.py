@@ -11,6 +11,8 @@ import click
 from countersign.cli.output import Output
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import SHEETS, Row, entitlement_rows, grant_rows, lease_rows, request_rows, stop_rows
+from countersign.cli.statement import demand_true
+from countersign.domain.ids import REQUEST
 
 Rows = Callable[[Output, Sequence[Mapping[str, Any]]], tuple[list[str], list[Row]]]
 LISTS: Mapping[str, Rows] = MappingProxyType(
@@ -56,9 +58,11 @@ def show(session: Session, id: str) -> None:  # noqa: A002 - the argument's name
     kind, found = find(session.client, id)
     if session.out.as_json:
         session.out.json(found)
-        return
-    SHEETS[kind](session.out, found)
-    for text in _next_steps(found):
+    else:
+        SHEETS[kind](session.out, found)
+    if kind == REQUEST:
+        demand_true(found)
+    for text in [] if session.out.as_json else _next_steps(found):
         session.out.hint(text)
 
 

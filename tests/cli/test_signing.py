@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.cli.desk import Desk
+
+from countersign.cli.failures import CommandFailed
+from countersign.cli.statement import demand_true
+
+
+def test_a_request_as_the_broker_shows_it_is_what_its_digest_binds(desk: Desk) -> None:
+    demand_true(desk.asked("alice", "--ticket", "OPS-1"))
+    demand_true(desk.asked("alice"))
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda r: r.update(person="dave"), "person"),
+        (lambda r: r.update(entitlement="orders-db-read"), "entitlement"),
+        (lambda r: r.update(duration_s=61), "duration_s"),
+        (lambda r: r.update(parameters={"table": "items"}), "parameters"),
+        (lambda r: r.update(reason="something harmless"), "reason"),
+        (lambda r: r.update(ticket="OPS-2"), "ticket"),
+        (lambda r: r.pop("ticket"), "ticket"),
+        (lambda r: r["openings"].pop("reason"), "reason"),
+        (lambda r: r["openings"]["reason"].update(salt="00"), "reason"),
+        (lambda r: r["openings"]["reason"].update(salt="zz"), "reason"),
+        (lambda r: r.update(digest="0" * 64), "digest"),
+        (lambda r: r["statement"].update(duration_s=61), "digest"),
+        (lambda r: r["statement"].update(duration_s=1.5), "canonical"),
+        (lambda r: r.pop("statement"), "statement"),
+    ],
+)
+def test_nobody_signs_what_he_was_not_shown(desk: Desk, change: Change, named: str) -> None:
+    made = desk.asked("alice", "--param", "table=orders", "--ticket", "OPS-1", what="orders-db-write")
+    change(made)
+    with pytest.raises(CommandFailed, match=named) as told:
+        demand_true(made)
+    assert told.value.code == "shown-is-not-bound"
+
+
+def test_denying_says_no_for_good(desk: Desk) -> None:
+    made = desk.asked()
+    ran = desk.run(
+        "bob", "deny", made["id"], "--digest", made["digest"], "--comment", "not during the freeze", "--json"
+    )
+    assert (ran.code, ran.json()["state"]) == (0, "denied")
+
+
+def test_without_a_digest_nothing_is_signed(desk: Desk) -> None:
+    made = desk.asked()
+    for command in ("approve", "deny"):
+        ran = desk.run("bob", command, made["id"], "--json")
+        assert (ran.code, ran.json()["digest"]) == (2, made["digest"])
+    assert desk.run("alice", "show", made["id"], "--json").json()["state"] == "pending"

@@ -85,8 +85,7 @@ class EmbeddedOpenBao:
         Raises:
             NotReady: it did not come up, or its state is not ours to unseal.
         """
-        self._server.start()
-        self._server.wait_until(self._listens)
+        self.start_sealed()
         client = self.client()
         root_token: str | None = None
         if not client.sys.is_initialized():
@@ -95,6 +94,11 @@ class EmbeddedOpenBao:
         client.sys.submit_unseal_key(self.unseal_key)
         self._server.wait_until(self._serves)
         return root_token
+
+    def start_sealed(self) -> None:
+        """Start without unsealing: it listens and answers 503 until `unseal`."""
+        self._server.start()
+        self._server.wait_until(self._listens)
 
     def stop(self) -> None:
         """Stop in good order."""
@@ -109,12 +113,8 @@ class EmbeddedOpenBao:
         self.stop()
         self.start()
 
-    def seal(self, token: str) -> None:
-        """Seal it: it listens and answers 503 until `unseal`."""
-        self.client(token).sys.seal()
-
     def unseal(self) -> None:
-        """Unseal it again."""
+        """Unseal it, when it was started sealed."""
         self.client().sys.submit_unseal_key(self.unseal_key)
         self._server.wait_until(self._serves)
 

@@ -194,7 +194,8 @@ def _reply(status: int, raw: bytes) -> Reply:
         raise Away(f"OpenBao answered {status} and no JSON") from None
     reply = Reply(status=status, body=body if isinstance(body, dict) else {})
     if status == 429 or status >= 450:  # noqa: PLR2004 -- "too many", standby and sealed (47x, 503), faults
-        raise Away(reply.complaint() if not reply.table("data") else f"OpenBao answered {status}")
+        # The text is left out: a fault may quote the statement that OpenBao ran, with the password it had just made.
+        raise Away(f"OpenBao answered {status}")
     return reply
 
 

@@ -122,6 +122,11 @@ def test_values_are_put_in_once_and_never_read_as_placeholders_again() -> None:
     assert allowed.resources == ("arn:aws:s3:::orders-reports/x-y/x",)
 
 
+def test_every_name_that_the_catalog_gives_a_parameter_can_be_a_placeholder() -> None:
+    (allowed,) = rendered({"due-day.2": "x"}, resource="arn:aws:s3:::orders-reports/{due-day.2}")
+    assert allowed.resources == ("arn:aws:s3:::orders-reports/x",)
+
+
 def test_a_placeholder_without_a_parameter_is_refused_by_name() -> None:
     with pytest.raises(Unfit) as refused:
         rendered({}, resource=BUCKET)

@@ -8,6 +8,7 @@ for a source identity and the revoker's condition on the boundary, none of which
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -191,6 +192,17 @@ def test_ending_twice_is_the_same_as_once(cloud: Cloud) -> None:
     assert second.said["entries"] == 1
 
 
+def test_a_deny_stands_until_no_session_of_the_lease_can_be_left(cloud: Cloud) -> None:
+    provider = cloud.provider()
+    mine = cloud.draw(provider, seconds=60)
+    provider.end(mine.ref)
+    document = cloud.admin("iam").get_role_policy(RoleName=ROLE_NAME, PolicyName=ENDED)["PolicyDocument"]
+    (statement,) = document["Statement"]
+    until = int(statement["Sid"].removeprefix("CountersignUntil"))
+    session_ends = mine.order.now.timestamp() + mine.issued.details["duration_s"]
+    assert session_ends + 15 * 60 <= until <= session_ends + 30 * 60 + 1
+
+
 def test_sixteen_ends_at_once_on_one_role_all_stand_and_share_writes(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,9 +380,24 @@ def test_a_full_budget_refuses_new_sessions_while_ending_goes_on(cloud: Cloud) -
     }
     cloud.admin("iam").put_role_policy(RoleName=ROLE_NAME, PolicyName="big", PolicyDocument=json.dumps(filler))
     with pytest.raises(Declined, match="characters left"):
-        provider.reserve(order(target=cloud.target()))
+        cloud.provider().reserve(order(target=cloud.target()))
     provider.end(mine.ref)
     assert mine.read() == DENIED
+    with pytest.raises(Declined, match="characters left"):
+        provider.reserve(order(target=cloud.target()))
+
+
+def test_nothing_that_was_handed_over_is_logged_even_when_everything_is(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider = cloud.provider()
+    mine = cloud.draw(provider)
+    provider.end(mine.ref)
+    look(provider, mine.ref)
+    for secret in ("secret_access_key", "session_token"):
+        assert mine.issued.credential.fields[secret] not in caplog.text
+    assert str(cloud.provisioned.settings.revoker.secret_access_key) not in caplog.text
 
 
 def test_away_is_said_of_an_end_that_could_not_be_ordered_and_nothing_is_said_to_be_dead(cloud: Cloud) -> None:

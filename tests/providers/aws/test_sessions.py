@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.aws_server import ROLE, TARGET, order
 
+from countersign.domain.entitlement import Delivery
 from countersign.domain.ids import LEASE, make_id
 from countersign.providers.aws import AwsPrincipal, AwsSettings, preview
 from countersign.providers.aws.box import read_box, session_policy, source_identity, spell_box
@@ -111,6 +112,12 @@ def test_longer_than_the_role_or_than_chaining_allows_is_refused_and_explained()
     assert plan(order(target(max_session_s=43_200, chained=True), seconds=3600)).duration_s == 3600
     with pytest.raises(Unfit, match="before it begins"):
         plan(order(seconds=0))
+
+
+def test_wrapped_delivery_is_refused_since_aws_knows_none() -> None:
+    with pytest.raises(Unfit) as refused:
+        plan(order(delivery=Delivery.WRAPPED))
+    assert refused.value.field == "delivery"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -155,6 +156,14 @@ def test_the_dangerous_call_is_made_once_whatever_comes_of_it() -> None:
 def test_garbage_leaves_the_outcome_unknown(script: Scripted) -> None:
     with serving(script) as url, pytest.raises(OutcomeUnknown):
         provider(url).issue(reserved(order()))
+
+
+def test_an_answer_that_was_cut_off_after_the_keys_leaks_none_of_them() -> None:
+    body = f"<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>{SECRET}</SecretAccessKey>"
+    with serving(Scripted(body=body.encode())) as url, pytest.raises(OutcomeUnknown) as unknown:
+        provider(url).issue(reserved(order()))
+    assert unknown.value.__context__ is None
+    assert SECRET not in "".join(traceback.format_exception(unknown.value))
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ from botocore.parsers import ResponseParserError
 
 from countersign.providers.aws.settings import AwsPrincipal, AwsSettings
 from countersign.providers.base import Away, Declined
+
+# At DEBUG, botocore writes whole answers into the log: the keys that STS just made, too.
+for _name in ("botocore", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 CONNECT_S = 2.0
 ISSUE_READ_S = 8.0

@@ -17,7 +17,7 @@ from countersign.providers.aws.settings import RoleTarget
 from countersign.providers.base import Unfit
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9._/=@-]+", re.ASCII)
-_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
+_PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9_.-]{0,62})\}", re.ASCII)
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z*][A-Za-z0-9*]*", re.ASCII)
 _CONDITION_OPERATOR = re.compile(r"(?:For(?:All|Any)Values:)?[A-Z][A-Za-z]+", re.ASCII)
 _CONDITION_KEY = re.compile(r"[a-z0-9-]+:[A-Za-z0-9/_.:+=@-]+", re.ASCII)

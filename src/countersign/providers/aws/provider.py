@@ -108,16 +108,7 @@ class AwsProvider:
         if box_end is None:
             raise Declined("the reservation names no box; nothing was sent")
         arguments = planned.arguments(box_end)
-        try:
-            answer = self._clock.watch(lambda: self._connection.issuing_sts.assume_role(**arguments))
-        except NOTHING_SENT as error:
-            raise Declined(f"AWS could not be reached ({type(error).__name__}); nothing was sent") from None
-        except ClientError as error:
-            if is_refusal(error):
-                raise Declined(f"AWS refused the session: {code_of(error)}") from None
-            raise OutcomeUnknown(f"AWS failed while making the session: {code_of(error)}") from None
-        except UNREADABLE as error:
-            raise OutcomeUnknown(f"AWS's answer is missing or unreadable: {type(error).__name__}") from None
+        answer = self._assume(arguments)
         made = issued(planned, arguments, answer, box_end=box_end, endpoint_url=self._settings.endpoint_url)
         return Issued(
             credential=made.credential,
@@ -202,6 +193,22 @@ class AwsProvider:
         role = RoleTarget.of(target, default_region=self._settings.region)
         moment = self._clock.time() + timedelta(seconds=CLOCK_GRAIN_S)
         return Answer(said=self._revoker.stop(role, moment))
+
+    def _assume(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        trouble: Declined | OutcomeUnknown
+        try:
+            return self._clock.watch(lambda: self._connection.issuing_sts.assume_role(**arguments))
+        except NOTHING_SENT as error:
+            trouble = Declined(f"AWS could not be reached ({type(error).__name__}); nothing was sent")
+        except ClientError as error:
+            if is_refusal(error):
+                trouble = Declined(f"AWS refused the session: {code_of(error)}")
+            else:
+                trouble = OutcomeUnknown(f"AWS failed while making the session: {code_of(error)}")
+        except UNREADABLE as error:
+            trouble = OutcomeUnknown(f"AWS's answer is missing or unreadable: {type(error).__name__}")
+        # Outside of the handlers: botocore's error may quote the answer, and the answer may hold a key.
+        raise trouble
 
     def _fresh_offset(self) -> Offset:
         if not self._clock.is_fresh:

@@ -31,6 +31,7 @@ from countersign.providers.aws.settings import INLINE_BUDGET_CHARACTERS, RoleTar
 from countersign.providers.base import Away, Declined
 
 STOP_POLICY_NAME = "CountersignStopped"
+ROOM_KNOWN_FOR_S = 5.0
 _OURS = frozenset({POLICY_NAME, STOP_POLICY_NAME})
 _MOST_POLICIES_READ = 20
 
@@ -52,6 +53,7 @@ class _Role:
     writing: threading.Lock = field(default_factory=threading.Lock)
     waiting: dict[str, datetime] = field(default_factory=dict)
     done: dict[str, Written] = field(default_factory=dict)
+    room: tuple[float, int] | None = None
 
 
 class Revoker:
@@ -126,13 +128,19 @@ class Revoker:
     def demand_room(self, target: RoleTarget) -> int:
         """Return the characters left in the role's inline budget, or refuse when too few are left to end what may be open.
 
+        What was found a few seconds ago is believed, unless this process wrote since: the room kept free covers the rest.
+
         Raises:
             Declined: too few are left.
             Away: it could not be found out.
         """
-        with asking("the role's inline policies"):
-            used = sum(size_of(document) for document in self._inline(target).values())
-        free = INLINE_BUDGET_CHARACTERS - used
+        role = self._role(target)
+        known = role.room
+        if known is None or monotonic() - known[0] > ROOM_KNOWN_FOR_S:
+            with asking("the role's inline policies"):
+                used = sum(size_of(document) for document in self._inline(target).values())
+            known = role.room = (monotonic(), INLINE_BUDGET_CHARACTERS - used)
+        free = known[1]
         needed = target.open_leases * ENTRY_CHARACTERS + STATEMENT_CHARACTERS
         if free < needed:
             raise Declined(
@@ -169,6 +177,7 @@ class Revoker:
                 raise Away(f"role {target.role_name} has no room for another Deny; stop the role, or wait for the box")
             document = after.document()
             if changed and document is not None:
+                self._role(target).room = None
                 self._iam.put_role_policy(RoleName=target.role_name, PolicyName=POLICY_NAME, PolicyDocument=document)
         return Written(
             entries=len(after),

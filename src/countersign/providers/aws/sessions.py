@@ -11,6 +11,7 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
+from countersign.domain.entitlement import Delivery
 from countersign.domain.timestamps import spell
 from countersign.providers.aws.box import assume_role_arguments, session_policy, spell_box
 from countersign.providers.aws.grants import Allowed, render, residuals
@@ -60,6 +61,8 @@ def plan(order: Order, *, default_region: str = DEFAULT_REGION) -> Plan:
         Unfit: naming the field at fault.
     """
     target = RoleTarget.of(order.target, default_region=default_region)
+    if order.delivery is not Delivery.DIRECT:
+        raise Unfit("AWS wraps no credentials; delivery must be direct", field="delivery")
     wanted = ceil((order.not_after - order.now).total_seconds())
     if wanted <= 0:
         raise Unfit("the access would end before it begins", field="duration_s")

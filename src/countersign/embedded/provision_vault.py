@@ -28,10 +28,12 @@ TOKEN_ROLE = "countersign"  # noqa: S105 -- the name of a role, not a secret
 LONGEST = "12h"
 USERNAME = '{{ .DisplayName | replace "token-" "" | replace "-" "_" }}'
 """The child token's display name is the lease's id; so the role is named by the lease, and a second read fails at CREATE ROLE."""
-_CREATE = Template(
+CREATE = Template(
     "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
     " CONNECTION LIMIT $limit IN ROLE $group"
 )
+REVOKE = "SELECT countersign.expire_lease('{{name}}')"
+LEASE_POLICIES = ["countersign-db-*", "countersign-path-*"]
 _POLICY_PREFIX = "countersign"
 
 
@@ -170,8 +172,8 @@ def _database_engine(client: hvac.Client, postgres: EmbeddedPostgres, administra
             client,
             f"{MOUNT}/roles/{role.name}",
             db_name=DATABASE,
-            creation_statements=[_CREATE.substitute(limit=role.connection_limit, group=role.group)],
-            revocation_statements=["SELECT countersign.expire_lease('{{name}}')"],
+            creation_statements=[CREATE.substitute(limit=role.connection_limit, group=role.group)],
+            revocation_statements=[REVOKE],
             renew_statements=[],
             default_ttl=LONGEST,
             max_ttl=LONGEST,
@@ -187,7 +189,7 @@ def _broker_login(client: hvac.Client) -> tuple[str, str]:
     _write(
         client,
         f"auth/token/roles/{TOKEN_ROLE}",
-        allowed_policies_glob=["countersign-db-*", "countersign-path-*"],
+        allowed_policies_glob=LEASE_POLICIES,
         orphan=True,
         renewable=False,
         token_type="service",  # noqa: S106 -- the name of a kind

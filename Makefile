@@ -42,6 +42,10 @@ bench: ## figures against their floors; writes bench-report.json
 lock: $(VENV)/.dev ## resolve the lock files anew from pyproject.toml
 	@$(RUN) -m pip install --quiet uv
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		requirements/build.in -o requirements/build.lock
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		pyproject.toml -o requirements/runtime.lock
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		pyproject.toml --extra embedded -o requirements/embedded.lock
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		pyproject.toml --extra embedded --group dev -o requirements/dev.lock

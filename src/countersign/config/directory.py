@@ -14,15 +14,7 @@ from countersign.config.catalog import duplicates
 from countersign.config.catalog_file import Name, SchemaVersion, Table
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of, shown
 from countersign.config.tomlfile import read_toml
-from countersign.domain.people import ACTING_ROLES, Directory, Group, Person, Principal, Role
-
-CONFLICTS: tuple[tuple[Role, Role], ...] = (
-    *((Role.AUDITOR, role) for role in sorted(ACTING_ROLES)),
-    (Role.OPERATOR, Role.APPROVER),
-    (Role.CATALOG_AUTHOR, Role.OPERATOR),
-    (Role.CATALOG_AUTHOR, Role.APPROVER),
-)
-"""Pairs of roles that no person holds together, by whatever groups (static separation of duties)."""
+from countersign.domain.people import CONFLICTS, Directory, Group, Person, Principal, Role
 
 
 def _folded(text: str) -> str:

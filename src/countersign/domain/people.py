@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from countersign.domain.canonical import digest
 from countersign.domain.refusals import NotPermitted
@@ -27,6 +28,14 @@ class Role(StrEnum):
 
 ACTING_ROLES = frozenset({Role.REQUESTER, Role.APPROVER, Role.CATALOG_AUTHOR, Role.OPERATOR, Role.ON_CALL})
 """Roles that do something; an auditor holds none of them (static separation of duties)."""
+
+CONFLICTS: tuple[tuple[Role, Role], ...] = (
+    *((Role.AUDITOR, role) for role in sorted(ACTING_ROLES)),
+    (Role.OPERATOR, Role.APPROVER),
+    (Role.CATALOG_AUTHOR, Role.OPERATOR),
+    (Role.CATALOG_AUTHOR, Role.APPROVER),
+)
+"""Pairs of roles that no person holds together, by whatever groups (static separation of duties)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +85,12 @@ class Directory:
     def is_active(self, person: str) -> bool:
         """Say whether the person exists and is not disabled."""
         return person in self.persons and person not in self.disabled
+
+    @cached_property
+    def machines_only(self) -> frozenset[str]:
+        """The persons who act through machines alone; they may ask, and never sign."""
+        in_person = {principal.person for principal in self.principals.values() if principal.human}
+        return frozenset(principal.person for principal in self.principals.values()) - in_person
 
     def members(self, group: str) -> frozenset[str]:
         """Return the active members of a group; an unknown group has none."""

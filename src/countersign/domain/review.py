@@ -105,6 +105,6 @@ def count_quorum(rule: Sequence[Factor], *, approvers: Collection[str], requeste
 
 
 def could_be_reached(rule: Sequence[Factor], *, requester: str, directory: Directory) -> bool:
-    """Say whether any set of persons other than the requester could satisfy the rule today."""
-    everyone = {person for factor in rule for person in directory.members(factor.group)}
+    """Say whether any set of persons other than the requester could satisfy the rule today; who has only machines never signs."""
+    everyone = {person for factor in rule for person in directory.members(factor.group)} - directory.machines_only
     return count_quorum(rule, approvers=everyone, requester=requester, directory=directory).reached

@@ -44,6 +44,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         "Prove": {
             "verify": ("verifying:verify", "Verify the log, offline."),
             "export": ("exporting:export", "Write the log and its checkpoint into a folder."),
+            "policy": ("proving:policy", "Prove what a catalog and a directory let people reach."),
         },
         "Run": {
             "serve": ("running:serve", "Run a broker."),

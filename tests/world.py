@@ -17,7 +17,7 @@ from countersign.providers.fake import FakeProvider
 from countersign.service.broker import Broker
 from countersign.service.issuer import Drawn
 from countersign.service.requests import Ask
-from countersign.service.rules import adopt
+from countersign.service.rules import found
 from countersign.store import Store
 
 BEGINNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -123,9 +123,15 @@ class World:
         self.restart()
 
     def adopt(self, *, catalog: dict[str, Any] | None = None, directory: dict[str, Any] | None = None) -> None:
-        """Bring rules into force."""
+        """Bring rules into force: the first as they are, later ones proposed by frank and approved by grace."""
         self.catalog, self.directory = catalog or self.catalog, directory or self.directory
-        adopt(self.store, catalog=self.catalog, directory=self.directory)
+        if found(self.store, catalog=self.catalog, directory=self.directory):
+            return
+        rulemaking = self.broker.rulemaking
+        proposal = rulemaking.propose(
+            self.principal("frank"), catalog=self.catalog, directory=self.directory, reason="the test says so"
+        ).proposal
+        rulemaking.approve(self.principal("grace"), proposal.id, digest=proposal.digest)
 
     def restart(self) -> None:
         """Begin a new life of the broker on the same database and the same outside world."""

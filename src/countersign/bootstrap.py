@@ -24,6 +24,7 @@ from countersign.config.problems import ConfigError, Problem, Severity
 from countersign.config.sections import AwsAccount
 from countersign.config.settings import Settings
 from countersign.domain.facts import BROKER, BrokerStarted
+from countersign.domain.proposal import genesis_digest
 from countersign.providers.base import Provider
 from countersign.scheduler import Beat, Metronome
 from countersign.service.broker import Broker
@@ -34,7 +35,8 @@ from countersign.service.office import Office
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
 from countersign.service.requests import Requests
-from countersign.service.rules import RuleReader, adopt
+from countersign.service.rulemaking import Rulemaking
+from countersign.service.rules import RuleReader, found
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
 from countersign.store import Store
@@ -87,6 +89,7 @@ def assemble(
         requests=requests,
         questions=Questions(office=office, requests=requests),
         control=Control(office=office),
+        rulemaking=Rulemaking(office=office),
         issuer=Issuer(office=office, providers=providers),
         sweeper=Sweeper(
             office=office,
@@ -113,11 +116,13 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-def adopt_rules(store: Store, settings: Settings) -> None:
-    """Bring the catalog and directory files into force, once they make sense together.
+def found_rules(store: Store, settings: Settings) -> None:
+    """Bring the catalog and directory files into force in an empty database, once they make sense together.
+
+    With rules in force already, files that say something else are only a proposal somebody has yet to make.
 
     Raises:
-        ConfigError: with everything that is wrong with them.
+        ConfigError: with everything that is wrong with them, or because they are not the rules that somebody pinned.
     """
     catalog_source, catalog = load_catalog(settings.catalog_path)
     directory_source, directory = load_directory(settings.directory_path)
@@ -127,7 +132,24 @@ def adopt_rules(store: Store, settings: Settings) -> None:
         raise ConfigError(errors)
     for warning in problems:
         logger.warning("catalog and directory", problem=str(warning))
-    adopt(store, catalog=catalog_source, directory=directory_source)
+    with store.read() as tx:
+        current = tx.rulebook()
+    if current is None:
+        _demand_pin(settings, genesis_digest(catalog=catalog.digest, directory=directory.digest))
+        found(store, catalog=catalog_source, directory=directory_source)
+    elif (current.catalog_digest, current.directory_digest) != (catalog.digest, directory.digest):
+        logger.warning("the files are not the rules in force; propose them", in_force=current.seq)
+
+
+def _demand_pin(settings: Settings, genesis: str) -> None:
+    """Demand that the first rules are those that a second person pinned in the settings (embedded stack: whatever they are)."""
+    if settings.genesis != genesis and not (settings.genesis is None and settings.mode == "embedded"):
+        problem = Problem(
+            where="genesis",
+            expected=f"{genesis}, set by someone other than who wrote the files, after reading them",
+            got="nothing" if settings.genesis is None else "another digest",
+        )
+        raise ConfigError([problem])
 
 
 def log_signer(settings: Settings) -> Ed25519Signer:
@@ -179,7 +201,7 @@ def _aws_principal(account: AwsAccount) -> AwsPrincipal:
 def build(settings: Settings) -> Running:
     """Return a broker as the settings describe it, recorded as started and ready to be swept."""
     store = open_store(settings)
-    adopt_rules(store, settings)
+    found_rules(store, settings)
     running = assemble(
         store=store,
         providers=make_providers(settings),

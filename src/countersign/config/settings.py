@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         mode: `embedded` is one machine with bearer tokens for trying things out; `production` is everything else.
         allow_tokens: accept bearer tokens; embedded mode only.
         database_url: SQLAlchemy's URL; a SQLite file in `state_dir` unless given.
+        genesis: the digest of the first catalog and directory, pinned by a second person; told by the first start.
         log_origin: the name of the log that every checkpoint bears; never changes during a log's life.
         sweep_interval_s: seconds between sweeps.
         targets: by target id, how to reach a target itself.
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     database_url_file: Path | None = None
     catalog_path: Path = Path("catalog.toml")
     directory_path: Path = Path("directory.toml")
+    genesis: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     listen_host: str = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8440
     log_origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(/[a-z0-9._-]+)*$", max_length=200)] = (

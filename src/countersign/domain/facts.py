@@ -81,6 +81,31 @@ class RulebookAdopted(Fact):
     catalog: str
     directory: str
     genesis: bool
+    proposed_by: str | None = None
+    approved_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulebookProposed(Fact):
+    """Somebody proposed another catalog and directory, built on the rulebook numbered `base`."""
+
+    type = "rulebook.proposed"
+    principal: str
+    digest: str
+    catalog: str
+    directory: str
+    base: int
+    reason: Sealed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalDecided(Fact):
+    """A proposal was approved or rejected by another author, or withdrawn by its own."""
+
+    type = "rulebook.decided"
+    principal: str
+    digest: str
+    state: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from countersign.bootstrap import adopt_rules, open_store
+from countersign.bootstrap import found_rules, open_store
 from countersign.config.settings import Settings, load_settings
 from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws
@@ -167,7 +167,7 @@ class EmbeddedStack:
     def _issue_tokens(self) -> None:
         settings = self.settings()
         store = open_store(settings)
-        adopt_rules(store, settings)
+        found_rules(store, settings)
         office = Office(store=store, rules=RuleReader(), randomness=os.urandom, nudge=lambda: None)
         gate = Gate(office=office, tokens_allowed=settings.allow_tokens)
         self.tokens = {person: gate.issue(person) for person in PEOPLE}

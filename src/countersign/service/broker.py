@@ -11,19 +11,21 @@ from countersign.service.office import Office
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
 from countersign.service.requests import Requests
+from countersign.service.rulemaking import Rulemaking
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first five face people, the last three face providers and the log."""
+    """All use cases. The first six face people, the others face providers and the log."""
 
     office: Office
     gate: Gate
     requests: Requests
     questions: Questions
     control: Control
+    rulemaking: Rulemaking
     issuer: Issuer
     sweeper: Sweeper
     reconciler: Reconciler

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.people import Directory
 from countersign.domain.refusals import ApprovalVoid, NotEligible
 from countersign.domain.request import Request, RequestState
 from countersign.domain.review import Decision, Quorum, Review, count_quorum
@@ -27,12 +26,16 @@ class Judged:
 
 
 def standing_of(
-    request: Request, reviews: Sequence[Review], *, entitlement: Entitlement, directory: Directory
+    request: Request, reviews: Sequence[Review], *, entitlement: Entitlement, rules: Rules
 ) -> tuple[Quorum, tuple[str, ...]]:
-    """Return how far the rule is filled by approvals of the exact digest, and the persons who gave them."""
+    """Return how far the rule is filled by approvals of the exact digest, and the persons who gave them.
+
+    Who wrote the rule in force does not count under it.
+    """
     digest = request.digest
     approvers = tuple(sorted({r.person for r in reviews if r.decision is Decision.APPROVE and r.digest == digest}))
-    quorum = count_quorum(entitlement.review, approvers=approvers, requester=request.person, directory=directory)
+    signers = rules.directory.without(rules.authors_of(entitlement.id))
+    quorum = count_quorum(entitlement.review, approvers=approvers, requester=request.person, directory=signers)
     return quorum, approvers
 
 
@@ -45,9 +48,8 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
         ApprovalVoid: the approvals no longer suffice, one is a denial, or the record does not add up.
     """
     entitlement = rules.pinned(request.entitlement, request.rule_digest)
-    if not rules.directory.is_active(request.person) or not entitlement.may_be_requested_by(
-        request.person, rules.directory
-    ):
+    asker = rules.directory.without(rules.authors_of(entitlement.id))
+    if not entitlement.may_be_requested_by(request.person, asker):
         raise NotEligible(
             f"{request.person} may no longer request {entitlement.id}", rule=f"entitlement {entitlement.id}: requesters"
         )
@@ -62,7 +64,7 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
     reviews = tx.reviews(request.id)
     if any(review.decision is Decision.DENY for review in reviews):
         raise ApprovalVoid(f"{request.id} was denied by one reviewer", rule="one deny ends it")
-    quorum, approvers = standing_of(request, reviews, entitlement=entitlement, directory=rules.directory)
+    quorum, approvers = standing_of(request, reviews, entitlement=entitlement, rules=rules)
     if not quorum.reached:
         wanting = ", ".join(f"{f.group} {f.have} of {f.count}" for f in quorum.factors if f.have < f.count)
         raise ApprovalVoid(

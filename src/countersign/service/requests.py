@@ -88,9 +88,11 @@ class Requests:
                     f"{principal.person} may not request {entitlement.id}",
                     rule=f"entitlement {entitlement.id}: requesters",
                 )
+            _refuse_author(principal.person, entitlement.id, rules)
             request = self._draft(tx, principal, entitlement, ask)
             self._preview(request, entitlement)
-            if not could_be_reached(entitlement.review, requester=principal.person, directory=rules.directory):
+            signers = rules.directory.without(rules.authors_of(entitlement.id))
+            if not could_be_reached(entitlement.review, requester=principal.person, directory=signers):
                 raise NobodyCanApprove(
                     f"no set of persons other than {principal.person} can approve {entitlement.id} today",
                     rule=f"entitlement {entitlement.id}: review",
@@ -156,9 +158,7 @@ class Requests:
             )
             if decision is Decision.DENY:
                 return decide_request(tx, request, RequestEvent.DENY, actor=principal.person)
-            quorum, approvers = standing_of(
-                request, [*reviews, review], entitlement=entitlement, directory=rules.directory
-            )
+            quorum, approvers = standing_of(request, [*reviews, review], entitlement=entitlement, rules=rules)
             if not quorum.reached:
                 return request
             return self._approve(tx, request, entitlement, approvers=approvers, last=principal.person)
@@ -267,6 +267,7 @@ class Requests:
             )
         if not principal.human:
             raise NotEligible(f"{principal.id} is not a human principal", rule="only people sign")
+        _refuse_author(principal.person, entitlement.id, rules)
         groups = eligible_for(
             entitlement.review, person=principal.person, requester=request.person, directory=rules.directory
         )
@@ -311,3 +312,17 @@ class Requests:
             )
         )
         return approved
+
+
+def _refuse_author(person: str, entitlement_id: str, rules: Rules) -> None:
+    """Refuse whoever wrote or approved the rule in force: he neither asks nor signs under it.
+
+    Raises:
+        NotEligible: naming the rule.
+    """
+    if person in rules.authors_of(entitlement_id):
+        raise NotEligible(
+            f"{person} wrote or approved the rule of {entitlement_id} as it is in force",
+            rule="nobody profits from a rule he made",
+            hint="another author may change the entitlement, and then he is its author",
+        )

@@ -22,10 +22,19 @@ from countersign.store import Rulebook, Store, Tx
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Catalog and directory in force at one moment, with those disabled at run time left out."""
+    """Catalog and directory in force at one moment, with those disabled at run time left out.
+
+    Attributes:
+        authors: by entitlement, who wrote and approved its rule; they neither ask nor sign under it.
+    """
 
     catalog: Catalog
     directory: Directory
+    authors: Mapping[str, frozenset[str]]
+
+    def authors_of(self, entitlement_id: str) -> frozenset[str]:
+        """Return who wrote and approved the entitlement's rule as it is in force; none for what stood from the start."""
+        return self.authors.get(entitlement_id, frozenset())
 
     def entitlement(self, entitlement_id: str) -> Entitlement:
         """Return an entitlement.
@@ -62,7 +71,7 @@ class RuleReader:
     def __init__(self) -> None:
         """Start with nothing parsed."""
         self._lock = Lock()
-        self._parsed: tuple[int, Catalog, Directory] | None = None
+        self._parsed: tuple[int, Catalog, Directory, Mapping[str, frozenset[str]]] | None = None
 
     def current(self, tx: Tx) -> Rules:
         """Return the rules as this transaction sees them.
@@ -77,35 +86,36 @@ class RuleReader:
             rulebook = tx.rulebook()
             if rulebook is None:
                 raise Stopped("no catalog is in force", hint="start the broker with a catalog and a directory")
-            parsed = (rulebook.seq, parse_catalog(rulebook.catalog), parse_directory(rulebook.directory))
+            catalog, directory = parse_catalog(rulebook.catalog), parse_directory(rulebook.directory)
+            parsed = (rulebook.seq, catalog, directory, tx.rule_authors())
             with self._lock:
                 self._parsed = parsed
-        return Rules(catalog=parsed[1], directory=parsed[2].without(tx.disabled_persons()))
+        return Rules(catalog=parsed[1], directory=parsed[2].without(tx.disabled_persons()), authors=parsed[3])
 
 
-def adopt(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, Any]) -> bool:
-    """Bring a catalog and a directory (as read from their files) into force, with a fact; False if they already are."""
-    catalog_digest, directory_digest = parse_catalog(catalog).digest, parse_directory(directory).digest
+def found(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, Any]) -> bool:
+    """Bring the first catalog and directory into force; False if there are rules already, which then stay as they are.
+
+    Later rules come into force only through `rulemaking`: one author proposes, another approves.
+    """
     with store.begin() as tx:
-        current = tx.rulebook()
-        if current and (current.catalog_digest, current.directory_digest) == (catalog_digest, directory_digest):
+        if tx.rulebook_seq():
             return False
-        tx.add_rulebook(
-            Rulebook(
-                seq=1 if current is None else current.seq + 1,
-                catalog=catalog,
-                directory=directory,
-                catalog_digest=catalog_digest,
-                directory_digest=directory_digest,
-            )
+        rulebook = Rulebook(
+            seq=1,
+            catalog=catalog,
+            directory=directory,
+            catalog_digest=parse_catalog(catalog).digest,
+            directory_digest=parse_directory(directory).digest,
         )
+        tx.add_rulebook(rulebook)
         tx.record(
             RulebookAdopted(
                 actor=f"{BROKER}/start",
                 subject="rulebook",
-                catalog=catalog_digest,
-                directory=directory_digest,
-                genesis=current is None,
+                catalog=rulebook.catalog_digest,
+                directory=rulebook.directory_digest,
+                genesis=True,
             )
         )
     return True

@@ -91,7 +91,38 @@ rulebooks = sa.Table(
     _column("directory", sa.JSON),
     _column("catalog_digest", sa.String(64)),
     _column("directory_digest", sa.String(64)),
+    _column("proposed_by", sa.String(63), nullable=True),
+    _column("approved_by", sa.String(63), nullable=True),
     _column("at", Moment),
+    sa.CheckConstraint(
+        "seq = 1 OR (proposed_by IS NOT NULL AND approved_by IS NOT NULL AND proposed_by <> approved_by)",
+        name="rules_take_two_people",
+    ),
+)
+
+proposals = sa.Table(
+    "proposals",
+    metadata,
+    _column("id", sa.String(20), primary_key=True),
+    _column("base", sa.Integer),
+    _column("catalog", sa.JSON),
+    _column("directory", sa.JSON),
+    _column("catalog_digest", sa.String(64)),
+    _column("directory_digest", sa.String(64)),
+    _column("proposed_by", sa.String(63)),
+    _column("proposed_at", Moment),
+    _column("state", sa.String(12)),
+    _column("decided_by", sa.String(63), nullable=True),
+    _column("version", sa.Integer),
+    sa.CheckConstraint("state <> 'approved' OR decided_by <> proposed_by", name="approved_by_another"),
+)
+
+rule_authors = sa.Table(
+    "rule_authors",
+    metadata,
+    _column("entitlement", sa.String(63)),
+    _column("person", sa.String(63)),
+    sa.PrimaryKeyConstraint("entitlement", "person"),
 )
 
 disabled = sa.Table(

@@ -16,13 +16,14 @@ from countersign.store.unit.control_part import ControlPart, Remembered, Stop
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
+from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.requests_part import RequestsPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
 
 __all__ = ["Remembered", "Rulebook", "Stop", "Tx"]
 
 
-class Tx(LogPart, RulesPart, RequestsPart, GrantsPart, LeasesPart, ControlPart):
+class Tx(LogPart, RulesPart, ProposalsPart, RequestsPart, GrantsPart, LeasesPart, ControlPart):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 
     Attributes:

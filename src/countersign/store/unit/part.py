@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from countersign.domain.grant import Grant
 from countersign.domain.lease import Lease
+from countersign.domain.proposal import Proposal
 from countersign.domain.refusals import Conflict
 from countersign.domain.request import Request
 
@@ -34,7 +35,7 @@ class Part:
         query = sa.select(table).where(where)
         return self._connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
 
-    def _move(self, table: sa.Table, before: Request | Grant | Lease, values: Mapping[str, Any]) -> None:
+    def _move(self, table: sa.Table, before: Request | Grant | Lease | Proposal, values: Mapping[str, Any]) -> None:
         query = sa.update(table).where(table.c.id == before.id, table.c.version == before.version)
         if self._connection.execute(query.values(**values)).rowcount != 1:
             raise Conflict(

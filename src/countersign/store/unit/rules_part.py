@@ -21,6 +21,8 @@ class Rulebook:
     directory: Mapping[str, Any]
     catalog_digest: str
     directory_digest: str
+    proposed_by: str | None = None
+    approved_by: str | None = None
 
 
 class RulesPart(Part):

@@ -111,5 +111,5 @@ def seat_all(
 
     if not all(seat(chair, set()) for chair in range(len(seats))):
         return None
-    sitting = {chair: person for person, chair in taken.items()}
-    return tuple(Seat(group=group, person=sitting[chair]) for chair, group in enumerate(seats))
+    sitting = {group: iter(sorted(p for p, chair in taken.items() if seats[chair] == group)) for group in able}
+    return tuple(Seat(group=group, person=next(sitting[group])) for group in seats)

@@ -1,0 +1,73 @@
+"""Worlds by the hundred, for tests that make many: a migrated database to copy, and no waiting for the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import sqlalchemy as sa
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from tests.world import Clock, World
+
+from countersign.store import Store
+
+_KEPT: list[TemporaryDirectory[str]] = []
+_PROFILE = os.environ.get("COUNTERSIGN_HYPOTHESIS", "ci")
+"""`ci`; `nightly`: many and long histories; `hunt`: stop at the first failure and do not shrink it."""
+
+
+def histories(*, ci: int, nightly: int, steps: int = 50) -> settings:
+    """Return how many examples to try, and of how many steps, under the profile that COUNTERSIGN_HYPOTHESIS names."""
+    examples = nightly if _PROFILE == "nightly" else ci
+    phases = (Phase.generate,) if _PROFILE == "hunt" else tuple(Phase)
+    return settings(
+        max_examples=examples,
+        stateful_step_count=100 if _PROFILE == "nightly" else steps,
+        deadline=None,
+        derandomize=_PROFILE == "ci",
+        database=None,
+        phases=phases,
+        verbosity=Verbosity.normal,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+
+
+@cache
+def _template() -> Path:
+    folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="countersign-quick-")
+    _KEPT.append(folder)
+    path = Path(folder.name) / "template.db"
+    store = Store(f"sqlite:///{path}", clock=Clock())
+    store.migrate()
+    store.close()
+    return path
+
+
+@contextmanager
+def quick_world(**rules: dict[str, Any]) -> Iterator[World]:
+    """Make a world on a fresh database; `catalog` and `directory` as the world takes them."""
+    template = _template()
+    with TemporaryDirectory(dir=template.parent) as folder:
+        path = Path(folder) / "countersign.db"
+        shutil.copy(template, path)
+        clock = Clock()
+        store = Store(f"sqlite:///{path}", clock=clock)
+        sa.event.listen(store._engine, "connect", _hurry)
+        try:
+            yield World(store=store, clock=clock, **rules)
+        finally:
+            store.close()
+
+
+def _hurry(connection: sqlite3.Connection, record: object) -> None:
+    """Leave durability aside: no power fails here."""
+    del record
+    connection.execute("PRAGMA synchronous = OFF")

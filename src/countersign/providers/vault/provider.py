@@ -15,6 +15,7 @@ from countersign.providers.target.client import PostgresTarget
 from countersign.providers.vault.database import DatabaseLeases
 from countersign.providers.vault.login import AppRole, Broker
 from countersign.providers.vault.plan import DatabasePlan, plan, preview
+from countersign.providers.vault.rights import unfit_rights
 from countersign.providers.vault.scoped import ScopedTokens
 from countersign.providers.vault.tokens import Tokens
 from countersign.providers.vault.wire import Wire
@@ -54,7 +55,8 @@ class VaultProvider:
         self.name = name
         self._clock = clock
         self._wire = Wire(address, context=context)
-        self._tokens = Tokens(self._wire, Broker(self._wire, login))
+        self._broker = Broker(self._wire, login)
+        self._tokens = Tokens(self._wire, self._broker)
         self._targets = {target_id: PostgresTarget(dsn) for target_id, dsn in target_dsns.items()}
         shown = address_for_clients or self._wire.address
         self._database = DatabaseLeases(
@@ -75,6 +77,14 @@ class VaultProvider:
         self._wire.close()
         for target in self._targets.values():
             target.close_connections()
+
+    def unfit_rights(self) -> tuple[str, ...]:
+        """Say what the broker's login at OpenBao may too much or too little; see `rights.unfit_rights`.
+
+        Raises:
+            Away: OpenBao does not say.
+        """
+        return unfit_rights(self._broker)
 
     def preview(self, order: Order) -> Preview:
         """Say what the order would give, without calling anybody; see `Provider.preview`."""

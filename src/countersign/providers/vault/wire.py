@@ -24,7 +24,7 @@ from countersign.providers.base import Away, ProviderTrouble
 
 CONNECT_S = 2.0
 TOTAL_S = 10.0
-_IDLE_CONNECTIONS = 16
+_IDLE_CONNECTIONS = 32
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _PATH = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _SHOWN = 200

@@ -58,9 +58,9 @@ class Desk:
     def run(self, who: str | None, *args: str, **changes: str) -> Ran:
         """Run a command in this process, which is quick."""
         out, err = io.StringIO(), io.StringIO()
-        with mock.patch.dict(os.environ, self.environment(who, **changes), clear=True):
-            with redirect_stdout(out), redirect_stderr(err):
-                code = run(args)
+        known = mock.patch.dict(os.environ, self.environment(who, **changes), clear=True)
+        with known, redirect_stdout(out), redirect_stderr(err):
+            code = run(args)
         return Ran(code=code, out=out.getvalue(), err=err.getvalue())
 
     def process(self, who: str | None, *args: str, **changes: str) -> Ran:

@@ -38,8 +38,8 @@ ASK = ("request", "orders-db-read", "--for", "1m", "--reason", "r")
         ("alice", ["log"], 6, "auditor"),
     ],
 )
-def test_refusals_have_their_codes(desk: Desk, who: str | None, args: list[str], code: int, said: str) -> None:
-    ran = desk.run(who, *args)
+def test_refusals_have_their_codes(shared_desk: Desk, who: str | None, args: list[str], code: int, said: str) -> None:
+    ran = shared_desk.run(who, *args)
     assert (ran.code, said in ran.err) == (code, True), ran.err
     assert (ran.out == "") is bool(code)
 
@@ -96,7 +96,8 @@ def test_failures_are_one_line_of_json_on_stderr_where_json_was_asked_for(desk: 
 
 
 def test_a_fault_of_the_program_is_told_without_its_values(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object, **named: object) -> None:
+    def fail(**options: object) -> None:
+        assert options
         raise RuntimeError("cst_canary")
 
     monkeypatch.setattr("countersign.cli.commands.looking.ls.callback", fail)

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from countersign import __version__
 from countersign.cli.main import SECTIONS, countersign, run
 
 HEAVY = ("fastapi", "sqlalchemy", "boto3", "botocore", "pydantic", "httpx2", "rich", "cryptography", "psycopg", "hvac")
+NOWHERE = click.Context(countersign)
 SOURCES = str(Path(__file__).parents[2] / "src")
 REPORT = """
 import json, sys
@@ -57,7 +59,7 @@ def test_an_ordinary_call_loads_neither_the_broker_nor_a_spinner() -> None:
 def test_every_command_of_the_overview_exists_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     for commands in SECTIONS.values():
         for name, (_, line) in commands.items():
-            found = countersign.get_command(None, name)  # type: ignore[arg-type] # the group does not look at the context
+            found = countersign.get_command(NOWHERE, name)
             assert found is not None
             assert found.name == name
             assert found.short_help == line
@@ -68,7 +70,7 @@ def test_every_command_of_the_overview_exists_and_says_what_it_does(capsys: pyte
 def test_each_command_that_prints_data_takes_json() -> None:
     for commands in SECTIONS.values():
         for name in commands:
-            found = countersign.get_command(None, name)
+            found = countersign.get_command(NOWHERE, name)
             nested = getattr(found, "commands", {name: found})
             for each in nested.values():
                 assert "as_json" in {param.name for param in each.params}, each.name

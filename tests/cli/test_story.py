@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.cli.desk import Desk
 
 
-def test_the_whole_way_works_from_a_shell(desk: Desk, tmp_path: Path) -> None:
+def test_the_whole_way_works_from_a_shell(desk: Desk) -> None:
     asked = desk.process(
         "alice", "request", "orders-db-write", "--for", "PT1M", "--param", "table=orders", "--reason", "invoice 4711",
         "--ticket", "OPS-7", "--json",

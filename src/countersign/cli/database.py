@@ -1,24 +1,29 @@
-"""Verifies the log as it stands in the broker's database, on one consistent view of it."""
+"""Verifies the log as it stands in the broker's database, on one consistent view of it.
+
+Rows are read as bytes whatever their columns have become: somebody may have been at them with an editor of his own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from countersign.auditlog.anchors import Head
 from countersign.auditlog.leaf import Entry, Leaf, NotALeaf
+from countersign.auditlog.merkle import HASH_SIZE
 from countersign.auditlog.openings import check_opening
 from countersign.auditlog.report import Failure, Report
 from countersign.auditlog.verify import verify_entries
-from countersign.bootstrap import now
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.sources import Trust
-from countersign.domain.refusals import LogUnavailable
-from countersign.store import Store, Tx
+from countersign.store import schema
+from countersign.store.engine import make_engine
 
 READ_AT_ONCE = 1000
 
@@ -31,22 +36,18 @@ def verify_database(url: str, trust: Trust) -> Report:
     """
     _demand_fit(url)
     try:
-        store = Store(url, clock=now)
+        engine = make_engine(url)
     except (SQLAlchemyError, ValueError, ImportError):
         raise usage(
             "not the URL of a database: sqlite:////path or postgresql://user@host/name", field="--database"
         ) from None
+    options: dict[str, Any] = (
+        {"reading": True} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    )
     try:
-        with store.read() as tx:
-            head, newest = tx.head(), tx.newest_checkpoint()
-            texts: list[Failure] = []
-            report = verify_entries(
-                _entries(tx, texts),
-                head=Head(size=head.size, root=head.root),
-                checkpoints=trust.with_found(None if newest is None else newest[1]),
-                verifiers=trust.verifiers,
-            )
-    except (LogUnavailable, SQLAlchemyError):
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            return _verify(_Log(connection), trust)
+    except SQLAlchemyError:
         raise CommandFailed(
             "the database cannot be read, or holds no log",
             exit_code=Exit.AWAY,
@@ -54,29 +55,78 @@ def verify_database(url: str, trust: Trust) -> Report:
             hint="check --database",
         ) from None
     finally:
-        store.close()
+        engine.dispose()
+
+
+def _verify(log: _Log, trust: Trust) -> Report:
+    texts: list[Failure] = []
+    report = verify_entries(
+        _opened(log, texts),
+        head=log.head(),
+        checkpoints=trust.with_found(log.newest_checkpoint()),
+        verifiers=trust.verifiers,
+    )
     return replace(report, failures=(*report.failures, *texts))
 
 
-def _entries(tx: Tx, texts: list[Failure]) -> Iterator[Entry]:
-    after = -1
-    while page := tx.facts(after=after, limit=READ_AT_ONCE):
-        for row in page:
-            leaf = bytes(row["leaf"])
-            for name, opening in row["openings"].items():
-                if not _opens(leaf, name, opening):
-                    detail = f"the text kept for {name} is not the one that the entry commits to"
-                    texts.append(Failure(index=row["index"], code="opening", detail=detail))
-            yield Entry(index=row["index"], leaf=leaf, leaf_hash=bytes(row["leaf_hash"]))
-        after = page[-1]["index"]
+class _Log:
+    """The log's tables inside one reading transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def head(self) -> Head:
+        table = schema.log_head
+        size, root = self._connection.execute(sa.select(table.c.size, _raw(table.c.root))).one()
+        fits = root is not None and len(root) == HASH_SIZE
+        return Head(size=size, root=root if fits else bytes(HASH_SIZE))
+
+    def newest_checkpoint(self) -> str | None:
+        table = schema.checkpoints
+        found = self._connection.execute(sa.select(table.c.note).order_by(table.c.size.desc()).limit(1)).scalar()
+        return None if found is None else str(found)
+
+    def pages(self) -> Iterator[list[Entry]]:
+        table = schema.facts
+        query = sa.select(table.c.index, _raw(table.c.leaf), _raw(table.c.leaf_hash)).order_by(table.c.index)
+        after = -1
+        while page := self._connection.execute(query.where(table.c.index > after).limit(READ_AT_ONCE)).all():
+            yield [Entry(index, leaf or b"", hashed or b"") for index, leaf, hashed in page]
+            after = page[-1][0]
+
+    def openings(self, first: int, last: int) -> list[tuple[int, str, bytes, str]]:
+        """Return index, field, salt and text of what is kept beside these entries."""
+        table = schema.openings
+        query = (
+            sa.select(table.c.index, table.c.field, _raw(table.c.salt), table.c.text)
+            .where(table.c.index.between(first, last))
+            .order_by(table.c.index, table.c.field)
+        )
+        return [
+            (index, str(field), salt or b"", str(text)) for index, field, salt, text in self._connection.execute(query)
+        ]
 
 
-def _opens(leaf: bytes, name: str, opening: dict[str, str]) -> bool:
+def _raw(column: sa.Column[bytes]) -> sa.Cast[bytes]:
+    return sa.cast(column, sa.LargeBinary)
+
+
+def _opened(log: _Log, texts: list[Failure]) -> Iterator[Entry]:
+    for page in log.pages():
+        leaves = {entry.index: entry.leaf for entry in page}
+        for index, field, salt, text in log.openings(page[0].index, page[-1].index):
+            if index in leaves and not _opens(leaves[index], field, salt, text):
+                detail = f"the text kept for {field} is not the one that the entry commits to"
+                texts.append(Failure(index=index, code="opening", detail=detail))
+        yield from page
+
+
+def _opens(leaf: bytes, field: str, salt: bytes, text: str) -> bool:
     try:
-        committed = Leaf.decode(leaf).data.get(name)
+        committed = Leaf.decode(leaf).data.get(field)
     except NotALeaf:
         return True  # said already, of the entry itself
-    return isinstance(committed, str) and check_opening(committed, bytes.fromhex(opening["salt"]), opening["text"])
+    return isinstance(committed, str) and check_opening(committed, salt, text)
 
 
 def _demand_fit(url: str) -> None:

@@ -34,6 +34,9 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "me": ("looking:me", "Show who you are to the broker."),
             "log": ("looking:log", "Show what happened."),
         },
+        "Change the rules": {
+            "catalog": ("rulemaking:catalog", "Propose, read and approve other rules."),
+        },
         "Stop": {
             "revoke": ("ending:revoke", "Take a grant away; what was drawn dies."),
             "stop": ("ending:stop", "Stop all access, or that of a person, entitlement or provider."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from countersign.config.catalog import parse_catalog
 from countersign.config.crosscheck import check_together
@@ -32,7 +32,7 @@ class Change:
 
     kind: str
     id: str
-    what: str
+    what: Literal["added", "removed", "changed"]
     keys: Mapping[str, tuple[object, object]]
 
 
@@ -264,9 +264,14 @@ def _changes(rules: Rules, parsed: tuple[Catalog, Directory]) -> list[Change]:
             keys = {key: (old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())}
             differing = {key: pair for key, pair in keys.items() if pair[0] != pair[1]}
             if differing:
-                what = "added" if not old else "removed" if not new else "changed"
-                changes.append(Change(kind=kind, id=thing, what=what, keys=differing))
+                changes.append(Change(kind=kind, id=thing, what=_what(old, new), keys=differing))
     return changes
+
+
+def _what(old: Mapping[str, Any], new: Mapping[str, Any]) -> Literal["added", "removed", "changed"]:
+    if not old:
+        return "added"
+    return "changed" if new else "removed"
 
 
 def _by_id(items: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - documents are plain JSON

@@ -1,0 +1,135 @@
+"""Changing the rules: a catalog author proposes files, another reads the difference and approves its digest."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from countersign.cli.failures import usage
+from countersign.cli.session import Session, with_session
+from countersign.domain.ids import PROPOSAL
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(short_help="Propose, read and approve other rules.")
+def catalog() -> None:
+    """The rules in force, and how they change: one author proposes, another approves."""
+
+
+@catalog.command(short_help="Propose a catalog (and a directory).")
+@click.argument("file", type=_FILE)
+@click.option("--directory", type=_FILE, help="Another directory.toml with it.")
+@click.option("--reason", required=True, help="Why.")
+@with_session
+def propose(session: Session, file: Path, directory: Path | None, reason: str) -> None:
+    """Propose FILE, a catalog.toml, as the rules in force."""
+    body: dict[str, Any] = {"catalog": _read(file), "reason": reason}
+    if directory is not None:
+        body["directory"] = _read(directory)
+    answer = session.client.post("/catalog/proposals", body)
+    _told(session, answer)
+    session.out.hint(f"another author: countersign catalog approve {answer.get('id')} --digest {answer.get('digest')}")
+
+
+@catalog.command(short_help="Show what a proposal would change.")
+@click.argument("id")
+@with_session
+def diff(session: Session, id: str) -> None:  # noqa: A002 - what users see
+    """Show what proposal ID would change in the rules in force."""
+    _told(session, session.client.get(f"/catalog/proposals/{_whole(id)}"))
+
+
+@catalog.command(short_help="Bring another author's proposal into force.")
+@click.argument("id")
+@click.option("--digest", required=True, metavar="HEX", help="The digest you were shown.")
+@with_session
+def approve(session: Session, id: str, digest: str) -> None:  # noqa: A002 - what users see
+    """Approve proposal ID, exactly as it was shown."""
+    _told(session, session.client.post(f"/catalog/proposals/{_whole(id)}/approve", {"digest": digest}))
+
+
+@catalog.command(short_help="Reject a proposal, or withdraw your own.")
+@click.argument("id")
+@with_session
+def reject(session: Session, id: str) -> None:  # noqa: A002 - what users see
+    """Reject proposal ID, or withdraw it if it is yours."""
+    answer = session.client.post(f"/catalog/proposals/{_whole(id)}/reject")
+    if session.out.as_json:
+        session.out.json(answer)
+    else:
+        session.out.line(f"{answer.get('id')} is {answer.get('state')}")
+
+
+@catalog.command(short_help="List proposals, decided ones too.")
+@with_session
+def history(session: Session) -> None:
+    """List proposals, newest first."""
+    answer = session.client.get("/catalog/proposals")
+    if session.out.as_json:
+        session.out.json(answer)
+        return
+    rows = [
+        [
+            item["id"],
+            item["state"],
+            item["proposed_by"],
+            item["decided_by"] or "",
+            session.out.time(item["proposed_at"]),
+        ]
+        for item in answer["items"]
+    ]
+    session.out.table(["id", "state", "proposed by", "decided by", "when"], rows)
+
+
+@catalog.command(short_help="Show the rules in force.")
+@with_session
+def show(session: Session) -> None:
+    """Show the rules in force, their digests, and who proposed and approved them."""
+    answer = session.client.get("/catalog")
+    if session.out.as_json:
+        session.out.json(answer)
+        return
+    entitlements = ", ".join(item["id"] for item in answer["catalog"].get("entitlement", []))
+    session.out.pairs(
+        [
+            ("rulebook", answer["seq"]),
+            ("catalog", answer["catalog_digest"]),
+            ("directory", answer["directory_digest"]),
+            ("proposed by", answer["proposed_by"] or "the first start"),
+            ("approved by", answer["approved_by"] or "the first start"),
+            ("entitlements", entitlements),
+        ]
+    )
+
+
+def _told(session: Session, answer: Mapping[str, Any]) -> None:
+    if session.out.as_json:
+        session.out.json(answer)
+        return
+    session.out.pairs([(name, answer.get(name)) for name in ("id", "state", "digest", "proposed_by", "decided_by")])
+    for change in answer.get("changes", []):
+        session.out.line(f"{change['what']} {change['kind']} {change['id']}")
+        for key, (before, after) in change["keys"].items():
+            session.out.line(f"    {key}: {before!r} -> {after!r}")
+    for warning in answer.get("warnings", []):
+        session.out.warn(warning)
+
+
+def _whole(given: str) -> str:
+    if not given.startswith(PROPOSAL):
+        raise usage(f"a proposal's id begins with {PROPOSAL}", field="ID")
+    from countersign.cli.client import segment  # noqa: PLC0415 - loads HTTP
+
+    return segment(given)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise usage(f"{path} is not TOML: {error}", field=str(path)) from None

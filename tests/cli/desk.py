@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,14 @@ class Ran:
         return dict(json.loads(self.out))
 
 
+def run_here(args: Sequence[str], environment: Mapping[str, str]) -> Ran:
+    """Run a command in this process with this environment and no other."""
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
+        code = run(args)
+    return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+
+
 @dataclass(kw_only=True)
 class Desk:
     """A broker that listens, and who may call it."""
@@ -57,11 +65,7 @@ class Desk:
 
     def run(self, who: str | None, *args: str, **changes: str) -> Ran:
         """Run a command in this process, which is quick."""
-        out, err = io.StringIO(), io.StringIO()
-        known = mock.patch.dict(os.environ, self.environment(who, **changes), clear=True)
-        with known, redirect_stdout(out), redirect_stderr(err):
-            code = run(args)
-        return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+        return run_here(args, self.environment(who, **changes))
 
     def process(self, who: str | None, *args: str, **changes: str) -> Ran:
         """Run a command as a process of its own."""

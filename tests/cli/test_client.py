@@ -60,7 +60,7 @@ def cut(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def test_a_redirect_is_not_followed_and_the_token_stays(desk: Desk) -> None:
+def test_a_redirect_is_not_followed_and_the_token_stays(shared_desk: Desk) -> None:
     with server(body(b"{}")) as (elsewhere, heard):
 
         def redirect(handler: BaseHTTPRequestHandler) -> None:
@@ -69,7 +69,7 @@ def test_a_redirect_is_not_followed_and_the_token_stays(desk: Desk) -> None:
             handler.end_headers()
 
         with server(redirect) as (url, _):
-            ran = desk.run(CANARY, "me", COUNTERSIGN_URL=url)
+            ran = shared_desk.run(CANARY, "me", COUNTERSIGN_URL=url)
     assert (ran.code, heard, "redirected" in ran.err) == (1, [], True)
 
 
@@ -90,21 +90,21 @@ def test_a_redirect_is_not_followed_and_the_token_stays(desk: Desk) -> None:
         (cut, 7, "answer-lost"),
     ],
 )
-def test_strange_answers_are_told_plainly(desk: Desk, answer: Answer, code: int, said: str) -> None:
+def test_strange_answers_are_told_plainly(shared_desk: Desk, answer: Answer, code: int, said: str) -> None:
     with server(answer) as (url, _):
-        ran = desk.run(CANARY, "ls", COUNTERSIGN_URL=url)
+        ran = shared_desk.run(CANARY, "ls", COUNTERSIGN_URL=url)
     assert (ran.code, said in ran.err, "Traceback" in ran.err) == (code, True, False), ran.err
 
 
-def test_a_list_that_never_moves_on_ends(desk: Desk) -> None:
+def test_a_list_that_never_moves_on_ends(shared_desk: Desk) -> None:
     with server(body(b'{"items": [{"id": "req_aaaaaaaaaaaaaaaa"}], "next": "x"}')) as (url, heard):
-        ran = desk.run(CANARY, "show", "req_b", COUNTERSIGN_URL=url)
+        ran = shared_desk.run(CANARY, "show", "req_b", COUNTERSIGN_URL=url)
     assert (ran.code, len(heard)) == (5, 2)
 
 
-def test_an_acting_call_is_sent_once_even_if_its_answer_is_lost(desk: Desk) -> None:
+def test_an_acting_call_is_sent_once_even_if_its_answer_is_lost(shared_desk: Desk) -> None:
     with server(cut) as (url, heard):
-        ran = desk.run(CANARY, "draw", "grt_" + "a" * 16, COUNTERSIGN_URL=url)
+        ran = shared_desk.run(CANARY, "draw", "grt_" + "a" * 16, COUNTERSIGN_URL=url)
     assert (ran.code, len(heard)) == (7, 1)
     assert "countersign show" in ran.err
 
@@ -175,21 +175,21 @@ def test_the_token_stands_in_no_argument_of_the_process(desk: Desk) -> None:
     assert "token" not in help_text.lower()
 
 
-def test_a_token_file_that_others_can_replace_or_that_is_missing_is_not_used(desk: Desk, tmp_path: Path) -> None:
+def test_a_token_file_that_others_can_replace_or_that_is_missing_is_not_used(shared_desk: Desk, tmp_path: Path) -> None:
     kept = tmp_path / "token"
-    kept.write_text(desk.tokens["alice"])
+    kept.write_text(shared_desk.tokens["alice"])
     kept.chmod(0o666)
-    ran = desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(kept))
+    ran = shared_desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(kept))
     assert (ran.code, "chmod 600" in ran.err) == (4, True)
     kept.chmod(0o600)
-    assert desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(kept)).code == 0
-    assert desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(tmp_path / "none")).code == 4
+    assert shared_desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(kept)).code == 0
+    assert shared_desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(tmp_path / "none")).code == 4
     kept.write_bytes(b"\xff\xfe")
-    assert desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(kept)).code == 4
+    assert shared_desk.run(None, "me", COUNTERSIGN_TOKEN_FILE=str(kept)).code == 4
 
 
-def test_no_proxy_stands_before_this_machine(desk: Desk) -> None:
-    ran = desk.run(
+def test_no_proxy_stands_before_this_machine(shared_desk: Desk) -> None:
+    ran = shared_desk.run(
         "alice", "me", HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9", ALL_PROXY="http://127.0.0.1:9"
     )
     assert ran.code == 0

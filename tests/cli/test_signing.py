@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,12 @@ from countersign.cli.statement import demand_true
 def test_a_request_as_the_broker_shows_it_is_what_its_digest_binds(desk: Desk) -> None:
     demand_true(desk.asked("alice", "--ticket", "OPS-1"))
     demand_true(desk.asked("alice"))
+
+
+@pytest.fixture(scope="module")
+def told(shared_desk: Desk) -> dict[str, Any]:
+    """What the broker says of a request."""
+    return shared_desk.asked("alice", "--param", "table=orders", "--ticket", "OPS-1", what="orders-db-write")
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -37,12 +44,12 @@ Change = Callable[[dict[str, Any]], object]
         (lambda r: r.pop("statement"), "statement"),
     ],
 )
-def test_nobody_signs_what_he_was_not_shown(desk: Desk, change: Change, named: str) -> None:
-    made = desk.asked("alice", "--param", "table=orders", "--ticket", "OPS-1", what="orders-db-write")
+def test_nobody_signs_what_he_was_not_shown(told: dict[str, Any], change: Change, named: str) -> None:
+    made = copy.deepcopy(told)
     change(made)
-    with pytest.raises(CommandFailed, match=named) as told:
+    with pytest.raises(CommandFailed, match=named) as refusal:
         demand_true(made)
-    assert told.value.code == "shown-is-not-bound"
+    assert refusal.value.code == "shown-is-not-bound"
 
 
 def test_denying_says_no_for_good(desk: Desk) -> None:

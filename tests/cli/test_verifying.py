@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,32 @@ def key_of(desk: Desk) -> str:
     return signer.verifier().vkey()
 
 
-@pytest.fixture
-def export(desk: Desk, tmp_path: Path) -> Path:
-    """An export of a log in which something happened, and a checkpoint beside it that is older."""
+def export_of(desk: Desk, folder: Path) -> Path:
+    """Export a log in which something happened, and keep a checkpoint beside it that is older."""
     desk.granted()
     earlier = desk.world.broker.evidence.sign_checkpoint()
     assert earlier is not None
-    (tmp_path / "earlier").write_text(earlier)
+    (folder / "earlier").write_text(earlier)
     desk.granted("orders-db-thrice")
     desk.world.broker.evidence.sign_checkpoint()
-    folder = tmp_path / "export"
-    assert desk.run("erin", "export", str(folder)).code == 0
-    return folder
+    assert desk.run("erin", "export", str(folder / "export")).code == 0
+    return folder / "export"
+
+
+@pytest.fixture
+def export(desk: Desk, tmp_path: Path) -> Path:
+    return export_of(desk, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first_export(shared_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_of(shared_desk, tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture
+def copied(first_export: Path, tmp_path: Path) -> Path:
+    """A copy of an export of the shared desk's log, to be tampered with."""
+    return Path(shutil.copytree(first_export.parent, tmp_path / "copy")) / "export"
 
 
 def lines(export: Path) -> list[dict[str, Any]]:
@@ -60,6 +76,9 @@ def test_the_export_is_readable_by_its_owner_only_and_never_overwritten(desk: De
     desk.asked()
     assert desk.run("erin", "export", str(export)).code == 2
     assert (export / "entries.ndjson").read_bytes() == before
+
+
+Tamper = Callable[[list[dict[str, Any]]], None]
 
 
 def edited(entries: list[dict[str, Any]]) -> None:
@@ -103,16 +122,18 @@ def unhexed(entries: list[dict[str, Any]]) -> None:
         (unhexed, "entry-format"),
     ],
 )
-def test_an_export_that_was_tampered_with_names_the_row(desk: Desk, export: Path, tamper: Any, code: str) -> None:  # noqa: ANN401 - one of the above
-    entries = lines(export)
+def test_an_export_that_was_tampered_with_names_the_row(
+    shared_desk: Desk, copied: Path, tamper: Tamper, code: str
+) -> None:
+    entries = lines(copied)
     tamper(entries)
-    rewrite(export, entries)
-    ran = desk.run(None, "verify", str(export), "--key", key_of(desk), "--json")
+    rewrite(copied, entries)
+    ran = shared_desk.run(None, "verify", str(copied), "--key", key_of(shared_desk), "--json")
     assert ran.code == 1
     report = ran.json()
     assert set(report) == {"ok", "size", "root", "failures"}
     assert (report["failures"][0]["code"], report["failures"][0]["index"]) == (code, 14)
-    text = desk.run(None, "verify", str(export), "--key", key_of(desk))
+    text = shared_desk.run(None, "verify", str(copied), "--key", key_of(shared_desk))
     assert f"entry 14: {code}: " in text.out
     assert "DOES NOT VERIFY" in text.out
 
@@ -164,21 +185,21 @@ def test_a_text_swapped_in_the_database_no_longer_opens_its_commitment(desk: Des
     assert len(ran.json()["failures"]) == changed
 
 
-def test_a_key_of_somebody_else_convicts(desk: Desk, export: Path) -> None:
+def test_a_key_of_somebody_else_convicts(shared_desk: Desk, copied: Path) -> None:
     other = Ed25519Signer.generate("test.example/log").verifier().vkey()
-    ran = desk.run(None, "verify", str(export), "--key", other, "--json")
+    ran = shared_desk.run(None, "verify", str(copied), "--key", other, "--json")
     assert (ran.code, ran.json()["failures"][0]["code"]) == (1, "checkpoint-signature")
 
 
-def test_without_a_key_it_is_said_that_no_signature_was_checked(desk: Desk, export: Path) -> None:
-    ran = desk.run(None, "verify", str(export), "-q")
+def test_without_a_key_it_is_said_that_no_signature_was_checked(shared_desk: Desk, copied: Path) -> None:
+    ran = shared_desk.run(None, "verify", str(copied), "-q")
     assert (ran.code, "no --key" in ran.err) == (0, True)
-    assert "no --key" not in desk.run(None, "verify", str(export), "--key", key_of(desk)).err
+    assert "no --key" not in shared_desk.run(None, "verify", str(copied), "--key", key_of(shared_desk)).err
 
 
-def test_a_key_can_lie_in_a_file(desk: Desk, export: Path, tmp_path: Path) -> None:
-    (tmp_path / "log.vkey").write_text(key_of(desk) + "\n")
-    assert desk.run(None, "verify", str(export), "--key", str(tmp_path / "log.vkey")).code == 0
+def test_a_key_can_lie_in_a_file(shared_desk: Desk, copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.vkey").write_text(key_of(shared_desk) + "\n")
+    assert shared_desk.run(None, "verify", str(copied), "--key", str(tmp_path / "log.vkey")).code == 0
 
 
 @pytest.mark.parametrize(
@@ -196,10 +217,10 @@ def test_a_key_can_lie_in_a_file(desk: Desk, export: Path, tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_meant_is_usage(
-    desk: Desk, args: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    shared_desk: Desk, args: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ran = desk.run("erin", "verify", *args, "--json")
+    ran = shared_desk.run("erin", "verify", *args, "--json")
     assert (ran.code, ran.out, "canary" in ran.err) == (2, "", False), ran.err
     assert not Path("/no/such/file.db").exists()
 
@@ -224,15 +245,22 @@ def test_lines_are_split_wherever_chunks_end_and_stay_bounded() -> None:
     assert len(only) <= LONGEST_LINE + 65_536
 
 
-def test_a_folder_of_tiles_is_verified_against_its_checkpoint(desk: Desk, export: Path, tmp_path: Path) -> None:
+def test_a_folder_of_tiles_is_verified_against_its_checkpoint(shared_desk: Desk, copied: Path, tmp_path: Path) -> None:
     from countersign.auditlog.tiles import write_directory  # noqa: PLC0415 - only this test writes tiles
 
-    leaves = [base64.b64decode(entry["leaf"]) for entry in lines(export)]
+    leaves = [base64.b64decode(entry["leaf"]) for entry in lines(copied)]
     folder = tmp_path / "tiles"
     folder.mkdir()
-    write_directory(folder, leaves, (export / "checkpoint").read_text())
-    assert desk.run(None, "verify", str(folder)).code == 2
-    ran = desk.run(
-        None, "verify", str(folder), "--key", key_of(desk), "--checkpoint", str(tmp_path / "earlier"), "--json"
+    write_directory(folder, leaves, (copied / "checkpoint").read_text())
+    assert shared_desk.run(None, "verify", str(folder)).code == 2
+    ran = shared_desk.run(
+        None,
+        "verify",
+        str(folder),
+        "--key",
+        key_of(shared_desk),
+        "--checkpoint",
+        str(copied.parent / "earlier"),
+        "--json",
     )
     assert (ran.code, ran.json()["size"]) == (0, len(leaves))

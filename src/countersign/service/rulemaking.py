@@ -121,9 +121,9 @@ class Rulemaking:
                     hint="propose it again",
                 )
             parsed = _parsed(proposal.catalog, proposal.directory)
-            self._decide(tx, principal, proposal, ProposalEvent.APPROVE)
-            self._adopt(tx, proposal, current, rules, parsed, by=principal.person)
-            return _view(proposal, rules, parsed)
+            approved = self._decide(tx, principal, proposal, ProposalEvent.APPROVE)
+            self._adopt(tx, approved, current, rules, parsed, by=principal.person)
+            return _view(approved, rules, parsed)
 
     def reject(self, principal: Principal, proposal_id: str) -> Proposal:
         """Reject another's proposal, or withdraw one's own.

@@ -126,6 +126,9 @@ def test_many_who_are_stuck_are_named_in_part() -> None:
     people = directory(team=("a b c d e f g", [R, A]), eng=("alice", [R]))
     (problem,) = check_together(catalog([("team", 7)]), people)
     assert problem.got == "nobody could approve for a, b, c, d, e and 2 more"
+    people = directory(team=("a b c d e", [R, A]), eng=("alice", [R]))
+    (problem,) = check_together(catalog([("team", 5)]), people)
+    assert problem.got == "nobody could approve for a, b, c, d, e"
 
 
 def test_one_person_in_two_factors_fills_only_one() -> None:

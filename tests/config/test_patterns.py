@@ -27,6 +27,8 @@ WITHIN = [
     ("x{0,2}y", "y"),
     ("user@[a-z]{1,9}", "user@host"),
     ("[0-9]{1,9}[0-9]{1,9}[0-9]{1,9}", "123"),
+    ("[a-a]", "a"),
+    ("x" * 128, "x" * 128),
 ]
 OUTSIDE = [
     "",
@@ -107,6 +109,8 @@ def test_the_first_wrong_character_is_named() -> None:
     fault = fault_of("ab[c-d]{2}(")
     assert fault is not None
     assert fault.endswith("(at character 11)")
+    for wrong in ("ab{3,2}", "a[z-a]"):
+        assert "(at character 2)" in str(fault_of(wrong))
 
 
 @given(st.text(alphabet="ab-z09[]{},.^\\*+?|()$ A", max_size=12))

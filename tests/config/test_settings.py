@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from countersign.config.problems import ConfigError
-from countersign.config.secretfile import LARGEST_SECRET
 from countersign.config.sections import Aws, AwsAccount, OpenBao, TargetAccess, is_loopback, secrets_of
 from countersign.config.settings import SECRET_KEYS, Settings, load_settings
 
@@ -172,6 +171,12 @@ def test_a_secret_file_that_owner_or_group_may_read_is_taken(tmp_path: Path, mod
     assert load_settings(targets={"t": {"dsn_file": path}}).targets["t"].dsn.get_secret_value() == SECRET
 
 
+@pytest.mark.parametrize("length", [1, 16 * 1024])
+def test_a_secret_of_any_sane_length_is_taken_whole(tmp_path: Path, length: int) -> None:
+    path = secret_file(tmp_path, "x" * length)
+    assert load_settings(targets={"t": {"dsn_file": path}}).targets["t"].dsn.get_secret_value() == "x" * length
+
+
 def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
     target = secret_file(tmp_path, mode=0o644)
     link = tmp_path / "link"
@@ -184,7 +189,7 @@ def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
     [
         ("", "nothing"),
         (" \n", "nothing"),
-        ("x" * (LARGEST_SECRET + 1), "more"),
+        ("x" * (16 * 1024 + 1), "more"),
         (SECRET.encode() + b"\xff", "other bytes"),
     ],
 )
@@ -357,5 +362,10 @@ def test_the_digest_covers_what_is_not_secret_and_nothing_else() -> None:
 
 def test_settings_do_not_change() -> None:
     settings = load_settings()
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(ValidationError, match="frozen"):
         settings.mode = "embedded"
+    bao = load_settings(openbao=BAO).openbao
+    assert bao is not None
+    assert bao.wrap_ttl_s == 60
+    with pytest.raises(ValidationError, match="frozen"):
+        bao.addr = "https://other.example"

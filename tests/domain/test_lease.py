@@ -72,6 +72,13 @@ def test_the_table_of_edges_is_this() -> None:
     assert dict(TRANSITIONS) == EDGES
 
 
+def test_a_new_lease_is_prepared_for_fifteen_seconds_and_knows_nothing_of_its_end() -> None:
+    assert timedelta(seconds=15) == PREPARED_FOR_AT_MOST
+    new = lease()
+    assert (new.generation, new.tries, new.overdue) == (1, 0, False)
+    assert (new.cause, new.asked_at, new.written_at, new.dead_at, new.evidence) == (None,) * 5
+
+
 def test_a_reservation_adds_its_handle_and_changes_nothing_else() -> None:
     assert lease().reserved({"token": "y"}) == replace(lease(), handle={"accessor": "x", "token": "y"}, version=5)
 

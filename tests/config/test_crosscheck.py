@@ -34,13 +34,14 @@ def catalog(review: list[tuple[str, int]], **changed: object) -> Catalog:
     return parse_catalog({"schema": 1, "target": [{"id": "t", "provider": "fake", "kind": "k"}], "entitlement": [item]})
 
 
-def directory(**groups: tuple[str, list[str]]) -> Directory:
-    """Return a directory of `groups` ({id: (members in one string, roles)})."""
+def directory(machines: str = "", **groups: tuple[str, list[str]]) -> Directory:
+    """Return a directory of `groups` ({id: (members in one string, roles)}), where `machines` act through machines alone."""
     persons = sorted({member for members, _ in groups.values() for member in members.split()})
     return parse_directory(
         {
             "schema": 1,
             "person": [{"id": person, "name": person} for person in persons],
+            "principal": [{"id": person, "person": person, "human": person not in machines} for person in persons],
             "group": [
                 {"id": name, "members": members.split(), "roles": roles} for name, (members, roles) in groups.items()
             ],
@@ -100,6 +101,14 @@ def test_a_count_beyond_the_groups_approvers_means_nobody() -> None:
     ]
 
 
+def test_who_acts_through_machines_alone_is_no_approver() -> None:
+    people = directory(machines="b", eng=("alice", [R]), team=("b", [A]))
+    assert said(check_together(catalog([("team", 1)]), people)) == [
+        ("warning", 'entitlement "e".review[0].group', '"team", where nobody does: it means nobody'),
+        ("warning", 'entitlement "e".review', "nobody could ever approve"),
+    ]
+
+
 def test_an_entitlement_that_nobody_may_ask_for_is_said() -> None:
     people = directory(eng=("alice", []), team=("bob", [A]))
     assert said(check_together(catalog([("team", 1)]), people)) == [("warning", 'entitlement "e".requesters', "nobody")]
@@ -145,14 +154,15 @@ PEOPLE = "abcdef"
     groups=st.lists(st.tuples(st.sets(st.sampled_from(PEOPLE)), st.booleans()), min_size=3, max_size=3),
     asking=st.sets(st.sampled_from(PEOPLE), min_size=1),
     counts=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    machines=st.sets(st.sampled_from(PEOPLE), max_size=2),
 )
 def test_the_shared_look_finds_exactly_those_who_are_stuck(
-    groups: list[tuple[set[str], bool]], asking: set[str], counts: list[int]
+    groups: list[tuple[set[str], bool]], asking: set[str], counts: list[int], machines: set[str]
 ) -> None:
     tables = {
         f"g{index}": (" ".join(sorted(members)), [A] if signs else []) for index, (members, signs) in enumerate(groups)
     }
-    people = directory(**tables, eng=(" ".join(sorted(asking)), [R]))
+    people = directory("".join(machines), **tables, eng=(" ".join(sorted(asking)), [R]))
     rules = catalog([(f"g{index}", count) for index, count in enumerate(counts)])
     rule = rules.entitlements["e"].review
     stuck = [person for person in sorted(asking) if not could_be_reached(rule, requester=person, directory=people)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from countersign.config.directory import GroupTable, PersonTable, PrincipalTable
 from countersign.config.patterns import fault_of
 from countersign.config.problems import ConfigError
 from countersign.domain.people import Role
+from countersign.providers.aws.sessions import preview as preview_aws
+from countersign.providers.base import Order, Preview
+from countersign.providers.vault.plan import preview as preview_vault
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,6 +48,35 @@ def test_the_printed_files_are_right_and_fit_each_other() -> None:
     assert check_together(catalog, directory) == []
     assert list(catalog.entitlements) == ["orders-db-write", "reports-read"]
     assert {principal.person for principal in directory.principals.values()} == set(directory.persons)
+
+
+PREVIEWS: dict[str, Callable[[Order], Preview]] = {
+    "vault": preview_vault,
+    "aws": lambda order: preview_aws(order, default_region="us-east-1"),
+}
+
+
+def test_the_providers_would_serve_the_printed_entitlements() -> None:
+    now = datetime(2026, 11, 22, 22, 5, tzinfo=UTC)
+    lines: list[str] = []
+    for item in parse_catalog(example("catalog.md")).entitlements.values():
+        order = Order(
+            lease_id="lse_aaaaaaaaaaaaaaaa",
+            grant_id="grt_aaaaaaaaaaaaaaaa",
+            request_id="req_aaaaaaaaaaaaaaaa",
+            person="alice",
+            entitlement=item.id,
+            target=item.document()["target"],
+            grants=item.grants,
+            parameters=item.judge_parameters({"day": "2026-11-22"} if item.parameters else {}),
+            now=now,
+            not_after=now + item.max_duration,
+            backstop_at=now + item.max_duration + item.backstop,
+            delivery=item.delivery,
+        )
+        lines += PREVIEWS[item.provider](order).privileges
+    assert any("orders_rw" in line for line in lines)
+    assert "s3:GetObject on arn:aws:s3:::reports/daily/2026-11-22/*" in lines
 
 
 def test_the_first_entitlement_prints_every_key() -> None:

@@ -18,7 +18,7 @@ def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
     An error (a group that the directory does not know) refuses the pair. A warning marks what nobody can do, which is
     safe and seldom meant.
     """
-    approvers = directory.holders(Role.APPROVER)
+    approvers = directory.holders(Role.APPROVER) - directory.machines_only
     requesters = directory.holders(Role.REQUESTER)
     found = [
         problem

@@ -24,6 +24,8 @@ MOMENT = datetime(2026, 11, 22, 22, 5, 0, 123_999, tzinfo=UTC)
 TAGS = {
     "broker.started",
     "rulebook.adopted",
+    "rulebook.proposed",
+    "rulebook.decided",
     "clock.stepped",
     "token.issued",
     "token.revoked",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +26,14 @@ from countersign.config.sections import AwsAccount
 from countersign.config.settings import Settings
 from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
-from countersign.providers.base import Provider
+from countersign.providers.base import Provider, ProviderTrouble
 from countersign.scheduler import Beat, Metronome
 from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.evidence import Evidence
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
+from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
 from countersign.service.requests import Requests
@@ -43,6 +45,7 @@ from countersign.store import Store
 
 if TYPE_CHECKING:
     from countersign.providers.aws import AwsPrincipal
+    from countersign.providers.vault import VaultProvider
 
 logger = structlog.get_logger(__name__)
 
@@ -76,12 +79,14 @@ def assemble(
     providers: Mapping[str, Provider],
     signer: Signer,
     tokens_allowed: bool,
+    log_public: bool = False,
     sweep_every: timedelta,
     randomness: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Running:
     """Build every use case over a store and providers; nothing runs until the metronome is started."""
     nudged = threading.Event()
     office = Office(store=store, rules=RuleReader(), randomness=randomness, nudge=nudged.set)
+    evidence = Evidence(office=office, signer=signer)
     requests = Requests(office=office, previews={name: provider.preview for name, provider in providers.items()})
     broker = Broker(
         office=office,
@@ -98,7 +103,8 @@ def assemble(
             hands=ThreadPoolExecutor(HANDS, thread_name_prefix="countersign-hand"),
         ),
         reconciler=Reconciler(office=office, providers=providers),
-        evidence=Evidence(office=office, signer=signer),
+        evidence=evidence,
+        publication=Publication(office=office, evidence=evidence, public=log_public),
     )
     beats = [
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
@@ -165,7 +171,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
     if settings.openbao is not None:
         from countersign.providers.vault import AppRole, VaultProvider  # noqa: PLC0415
 
-        made["vault"] = VaultProvider(
+        vault = VaultProvider(
             address=settings.openbao.addr,
             login=AppRole(
                 role_id=settings.openbao.role_id.get_secret_value(),
@@ -174,7 +180,10 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             target_dsns={name: target.dsn.get_secret_value() for name, target in settings.targets.items()},
             clock=now,
             wrap_ttl_s=settings.openbao.wrap_ttl_s,
+            context=ssl.create_default_context(cafile=settings.openbao.ca_file) if settings.openbao.ca_file else None,
         )
+        _demand_fit_rights(vault)
+        made["vault"] = vault
     if settings.aws is not None:
         from countersign.providers.aws import AwsProvider, AwsSettings  # noqa: PLC0415
 
@@ -186,6 +195,19 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         )
         made["aws"] = AwsProvider(aws, now=now)
     return made
+
+
+def _demand_fit_rights(vault: VaultProvider) -> None:
+    """Refuse to start with a login at OpenBao that may too much or too little; with OpenBao away, start and end what is due."""
+    try:
+        unfit = vault.unfit_rights()
+    except ProviderTrouble as trouble:
+        logger.warning("the broker's rights at OpenBao could not be looked at", trouble=str(trouble))
+        return
+    if unfit:
+        raise ConfigError(
+            [Problem(where="openbao", expected="the rights of the module's broker policy", got=each) for each in unfit]
+        )
 
 
 def _aws_principal(account: AwsAccount) -> AwsPrincipal:
@@ -207,6 +229,7 @@ def build(settings: Settings) -> Running:
         providers=make_providers(settings),
         signer=log_signer(settings),
         tokens_allowed=settings.allow_tokens,
+        log_public=settings.log_public,
         sweep_every=timedelta(seconds=settings.sweep_interval_s),
     )
     with store.begin() as tx:

@@ -41,7 +41,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.route = self.path_format
-            request.state.principal = await anyio.to_thread.run_sync(_admit, request)
+            request.state.principal = await anyio.to_thread.run_sync(admit, request)
             _demand_single(request, queries)
             if writes:
                 request = await _read(request, takes_body=takes_body)
@@ -50,7 +50,7 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-def _admit(request: Request) -> Principal:
+def admit(request: Request) -> Principal:
     """Return who is calling.
 
     Raises:

@@ -178,6 +178,7 @@ class EmbeddedStack:
         return {
             "mode": "embedded",
             "allow_tokens": True,
+            "log_public": True,
             "state_dir": str(self.folder / "broker"),
             "catalog_path": str(self.folder / "catalog.toml"),
             "directory_path": str(self.folder / "directory.toml"),

@@ -8,6 +8,7 @@ from countersign.service.control import Control
 from countersign.service.evidence import Evidence
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
+from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
 from countersign.service.requests import Requests
@@ -30,3 +31,4 @@ class Broker:
     sweeper: Sweeper
     reconciler: Reconciler
     evidence: Evidence
+    publication: Publication

@@ -5,7 +5,7 @@ It finds what outlived its certificate, what nobody ever ordered, and what a pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,13 +44,20 @@ class Reconciler:
         found = 0
         for name, provider in self.providers.items():
             mine = [target for target in targets.values() if target["provider"] == name]
-            try:
-                found += self._look_at(provider, list(provider.roll_call(mine)))
-            except ProviderTrouble as trouble:
-                logger.warning("a provider could not be listed", provider=name, trouble=str(trouble))
+            found += self._look_at(provider, self._listed(provider, mine))
         return found
 
-    def _look_at(self, provider: Provider, listed: Iterable[Stray]) -> int:
+    def _listed(self, provider: Provider, targets: Sequence[Mapping[str, Any]]) -> list[Stray]:
+        """Return what could be seen, also when a part of it could not."""
+        listed: list[Stray] = []
+        try:
+            for stray in provider.roll_call(targets):
+                listed.append(stray)  # noqa: PERF402 - what was yielded before a fault must be kept
+        except ProviderTrouble as trouble:
+            logger.warning("a provider could not be listed whole", provider=provider.name, trouble=str(trouble))
+        return listed
+
+    def _look_at(self, provider: Provider, listed: Sequence[Stray]) -> int:
         # The listing was taken first: an intent is committed before anything exists, so what is listed and still
         # unknown here was never ordered.
         strays = [(stray, kind) for stray in listed if (kind := self._kind(stray)) is not None]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import threading
 import time
 
 import pytest
-from tests.cli.desk import Desk, Ran
+from tests.cli.desk import PROGRAM, Desk, Ran
 
 ASK = ("request", "orders-db-write", "--for", "1m", "--param", "table=orders", "--reason", "r", "--wait")
 
@@ -97,3 +98,32 @@ def test_a_bare_wait_does_not_swallow_what_follows_it(desk: Desk) -> None:
 def approve_when_asked(desk: Desk) -> None:
     made = pending(desk)
     desk.run("bob", "approve", made["id"], "--digest", made["digest"])
+
+
+def test_a_persons_terminal_gets_a_spinner_and_stdout_stays_data(desk: Desk) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [*PROGRAM, *ASK[:-1], "--wait=1s"],
+            env=desk.environment("alice", TERM="xterm", COLUMNS="200"),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=30,
+            check=False,
+        )
+        shown = os.read(ours, 1 << 20).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, done.stdout) == (8, b"")
+    assert "waiting for 2 of 2 approvers (bob, carol)" in shown
+    assert "\x1b[?25h" in shown, "the cursor is given back"
+
+
+def test_show_says_what_comes_next_as_things_stand(desk: Desk) -> None:
+    made = desk.asked()
+    assert "--digest" in desk.run("alice", "show", made["id"]).err
+    grant = desk.granted("orders-db-thrice")
+    assert f"countersign draw {grant}" in desk.run("alice", "show", grant).err
+    assert desk.run("alice", "return", grant).code == 0
+    assert "draw" not in desk.run("alice", "show", grant).err

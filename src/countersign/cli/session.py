@@ -24,12 +24,10 @@ class Session:
 
     Attributes:
         out: where data, hints and failures go.
-        no_input: never ask; commands that would have to ask fail instead.
         url: the broker's address as it was given.
     """
 
     out: Output
-    no_input: bool
     url: str | None
 
     @cached_property
@@ -50,13 +48,16 @@ def with_session(function: Callable[Concatenate[Session, P], None]) -> Callable[
     @click.option("--json", "as_json", is_flag=True, help="Print JSON (times in UTC).")
     @click.option("--quiet", "-q", is_flag=True, help="No hints.")
     @click.option("--utc", is_flag=True, help="Times in UTC.")
-    @click.option("--no-input", is_flag=True, envvar="COUNTERSIGN_NO_INPUT", help="Never ask.")
+    @click.option(
+        "--no-input", is_flag=True, envvar="COUNTERSIGN_NO_INPUT", help="Accepted for scripts; no command ever asks."
+    )
     @click.option("--url", envvar="COUNTERSIGN_URL", metavar="URL", help="The broker (COUNTERSIGN_URL).")
     @wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
         options: dict[str, Any] = kwargs
         out = Output(as_json=options.pop("as_json"), quiet=options.pop("quiet"), utc=options.pop("utc"))
-        session = Session(out=out, no_input=options.pop("no_input"), url=options.pop("url"))
+        options.pop("no_input")
+        session = Session(out=out, url=options.pop("url"))
         try:
             function(session, *args, **kwargs)
         except CommandFailed as failed:

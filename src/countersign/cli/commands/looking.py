@@ -116,6 +116,8 @@ def _next_steps(found: Mapping[str, Any]) -> list[str]:
         case {"state": "pending", "id": str(thing), "digest": str(digest)}:
             return [f"an approver signs with: countersign approve {thing} --digest {digest}"]
         case {"state": "approved", "grant_id": str(grant)}:
-            return [f"countersign draw {grant}"]
+            return [f"see what became of it with: countersign show {grant}"]
+        case {"state": "open", "id": str(thing), "draws": int(draws), "draws_used": int(used)} if used < draws:
+            return [f"who it was granted to draws with: countersign draw {thing}"]
         case _:
             return []

@@ -56,8 +56,8 @@ class Quorum:
 
 
 def eligible_for(rule: Sequence[Factor], *, person: str, requester: str, directory: Directory) -> frozenset[str]:
-    """Return the rule's groups in which `person` may sign for `requester`; empty means not at all."""
-    if person == requester or Role.APPROVER not in directory.roles_of(person):
+    """Return the rule's groups in which `person` may sign for `requester`; empty means not at all, as for machines."""
+    if person == requester or person in directory.machines_only or Role.APPROVER not in directory.roles_of(person):
         return frozenset()
     return frozenset(f.group for f in rule if person in directory.members(f.group))
 
@@ -105,6 +105,6 @@ def count_quorum(rule: Sequence[Factor], *, approvers: Collection[str], requeste
 
 
 def could_be_reached(rule: Sequence[Factor], *, requester: str, directory: Directory) -> bool:
-    """Say whether any set of persons other than the requester could satisfy the rule today; who has only machines never signs."""
-    everyone = {person for factor in rule for person in directory.members(factor.group)} - directory.machines_only
+    """Say whether any set of persons other than the requester could satisfy the rule today."""
+    everyone = {person for factor in rule for person in directory.members(factor.group)}
     return count_quorum(rule, approvers=everyone, requester=requester, directory=directory).reached

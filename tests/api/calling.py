@@ -13,6 +13,8 @@ from starlette.testclient import TestClient
 from tests.world import Clock, World
 
 from countersign.api.app import Readiness, make_app
+from countersign.providers.fake import FakeProvider
+from countersign.service.rules import found
 from countersign.store import Store
 
 READY = Readiness(ok=True, checks={"sweep": "ok"}, sweep_age_s=0.5)
@@ -80,12 +82,20 @@ def ask(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of the body
     } | changes
 
 
+@dataclass(kw_only=True)
+class LivedWorld(World):
+    """A world on a database that may have been lived in: its rules may be in force already, and its ids are random."""
+
+    def __post_init__(self) -> None:
+        self.provider = FakeProvider(clock=self.clock)
+        self.randomness = secrets.token_bytes
+        found(self.store, catalog=self.catalog, directory=self.directory)
+        self.restart()
+
+
 def new_world(path: Path) -> World:
     """Return a world on a database file that may be a copy of another world's."""
     clock = Clock()
     store = Store(f"sqlite:///{path}", clock=clock)
     store.migrate()
-    world = World(store=store, clock=clock)
-    world.randomness = secrets.token_bytes  # a counter would begin again with ids that are taken
-    world.restart()
-    return world
+    return LivedWorld(store=store, clock=clock)

@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.api.calling import Api
-from tests.stores import clock, fresh_database, postgres, store, world
-from tests.world import World
+from tests.api.calling import Api, LivedWorld, new_world
+from tests.stores import clock, fresh_database, postgres, store
+from tests.world import Clock, World
 
-__all__ = ["clock", "fresh_database", "postgres", "store", "world"]
+from countersign.store import Store
+
+__all__ = ["clock", "fresh_database", "postgres", "store"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A database with rules and tokens in it, to be copied."""
+
+    path: Path
+    tokens: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    path = tmp_path_factory.mktemp("api") / "template.db"
+    api = Api(world=new_world(path))
+    api.world.store.close()
+    return Template(path=path, tokens=api.tokens)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if getattr(request, "param", "sqlite") == "postgresql":
         return str(request.getfixturevalue("fresh_database"))
+    shutil.copy(request.getfixturevalue("template").path, tmp_path / "countersign.db")
     return f"sqlite:///{tmp_path / 'countersign.db'}"
 
 
 @pytest.fixture
-def api(world: World) -> Api:
-    return Api(world=world)
+def tokens(template: Template, database_url: str) -> dict[str, str]:
+    """Return the tokens that are in the database already; none on PostgreSQL."""
+    return dict(template.tokens) if database_url.startswith("sqlite") else {}
+
+
+@pytest.fixture
+def world(store: Store, clock: Clock) -> World:
+    return LivedWorld(store=store, clock=clock)
+
+
+@pytest.fixture
+def api(world: World, tokens: dict[str, str]) -> Api:
+    return Api(world=world, tokens=tokens)

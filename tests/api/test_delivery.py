@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import anyio.to_thread
 import pytest
@@ -54,7 +55,7 @@ class Listening:
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.socket])))
 
-    def __enter__(self) -> Listening:
+    def __enter__(self) -> Self:
         self.thread.start()
         until(lambda: self.server.started)
         return self
@@ -102,15 +103,15 @@ def answered(connection: socket.socket) -> bytes:
 
 @pytest.fixture
 def provider(world: World) -> SlowProvider:
-    world.provider = SlowProvider(clock=world.clock)
+    world.provider = slow = SlowProvider(clock=world.clock)
     world.restart()
-    return world.provider
+    return slow
 
 
 @pytest.fixture
-def slow(world: World, provider: SlowProvider) -> Api:
-    del provider  # must be in place before the application is made
-    return Api(world=world)
+def slow(provider: SlowProvider, api: Api) -> Api:
+    assert api.world.provider is provider
+    return api
 
 
 @pytest.fixture
@@ -168,10 +169,14 @@ def test_a_caller_who_hangs_up_during_his_draw_gets_it_back_and_the_credential_d
     demand_given_back(slow, grant_id)
 
 
+def _served(calls: list[str], count: int) -> bool:
+    return len(calls) == count
+
+
 def test_a_caller_who_hangs_up_at_once_has_no_credential_left_standing_however_the_race_ends(
     slow: Api, provider: SlowProvider
 ) -> None:
-    served = []
+    served: list[str] = []
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -187,7 +192,7 @@ def test_a_caller_who_hangs_up_at_once_has_no_credential_left_standing_however_t
                 connection.sendall(spelled(slow, f"/v1/grants/{grant_id}/draw"))
                 time.sleep(0.003 * round_)  # sooner or later than the draw's several steps
                 reset(connection)
-            until(lambda round_=round_: len(served) == round_ + 1)
+            until(partial(_served, served, round_ + 1))
     grant = slow.get("alice", f"/v1/grants/{grant_id}").json()
     causes = {lease["cause"] for lease in grant["leases"] if lease["state"] != "active"}
     assert causes <= {"undelivered"}

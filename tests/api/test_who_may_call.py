@@ -10,36 +10,46 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.api.calling import PRINCIPALS, Api, ask, new_world
+from tests.world import CATALOG, entitlement
 
 OK = "ok"
 
 TABLE = """
-call                          | alice       | alice-laptop | dave          | bob           | bob-bot       | carol         | erin          | frank         | olga
-POST /requests                | ok          | ok           | ok            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted
-GET /requests                 | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
-GET /requests/{id}            | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
-POST /requests/{id}/reviews   | self-review | self-review  | not-found     | ok            | not-eligible  | ok            | not-eligible  | not-found     | not-eligible
-POST /requests/{id}/withdraw  | ok          | ok           | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-yours
-GET /grants                   | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
-GET /grants/{id}              | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
-POST /grants/{id}/draw        | ok          | ok           | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-yours
-POST /grants/{id}/return      | ok          | ok           | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-yours
-POST /grants/{id}/revoke      | ok          | ok           | not-found     | ok            | ok            | not-eligible  | not-eligible  | not-found     | ok
-GET /leases                   | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
-GET /leases/{id}              | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
-GET /entitlements             | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
-GET /audit/entries            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted
-GET /audit/entries?subject=   | ok          | ok           | not-found     | ok            | ok            | ok            | ok            | not-found     | ok
-GET /audit/export             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted
-GET /log/checkpoint           | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
-POST /stop                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted | ok
-GET /stops                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | ok            | not-permitted | ok
-POST /stops/{id}/lift         | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok          | not-permitted | not-permitted | not-permitted
-POST /persons/{id}/disable    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok
-GET /me                       | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
-POST /me/token                | ok          | ok           | ok            | ok            | ok            | ok            | ok            | ok            | ok
+call                                 | alice         | alice-laptop  | dave          | bob           | bob-bot       | carol         | erin          | frank         | grace         | olga
+POST /requests                       | ok            | ok            | ok            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted
+GET /requests                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /requests/{id}                   | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+POST /requests/{id}/reviews          | self-review   | self-review   | not-found     | ok            | not-eligible  | ok            | not-eligible  | not-found     | not-found     | not-eligible
+POST /requests/{id}/withdraw         | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
+GET /grants                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /grants/{id}                     | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+POST /grants/{id}/draw               | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
+POST /grants/{id}/return             | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
+POST /grants/{id}/revoke             | ok            | ok            | not-found     | ok            | ok            | not-eligible  | not-eligible  | not-found     | not-found     | ok
+GET /leases                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /leases/{id}                     | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+GET /entitlements                    | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /catalog                         | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | ok            | ok
+GET /catalog/proposals               | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | ok            | ok
+POST /catalog/proposals              | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted
+GET /catalog/proposals/{id}          | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | ok            | ok
+POST /catalog/proposals/{id}/approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | self-review   | ok            | not-permitted
+POST /catalog/proposals/{id}/reject  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted
+GET /audit/entries                   | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
+GET /audit/entries?subject=          | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+GET /audit/export                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
+GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /stop                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
+GET /stops                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted | not-permitted | ok
+POST /stops/{id}/lift                | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | not-permitted
+POST /persons/{id}/disable           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok
+GET /me                              | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /me/token                       | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 """  # noqa: E501 - a table is read across
-"""alice asked and bob approved; olga placed the stop. alice-laptop is another account of alice, bob-bot a machine of bob."""
+"""alice asked and bob approved; olga placed the stop, frank made the proposal.
+
+alice-laptop is another account of alice, bob-bot a machine of bob.
+"""
 
 ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
 CALLERS = ROWS[0][1:]
@@ -58,6 +68,8 @@ class Scene:
     drawn: str
     lease: str
     stop: str
+    proposal: str
+    proposal_digest: str
 
     def api(self, folder: Path) -> Api:
         shutil.copy(self.database, folder / "copy.db")
@@ -72,8 +84,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     pending = api.asked()
     drawn = api.granted()
     lease = api.draw(drawn).json()["lease"]["id"]
-    body = {"scope": "person", "id": "grace", "reason": "a stop to be lifted"}
+    body = {"scope": "person", "id": "erin", "reason": "a stop to be lifted"}
     stop = api.post("olga", "/v1/stop", json=body).json()["stop"]["id"]
+    proposal = api.post("frank", "/v1/catalog/proposals", json=OTHER_RULES).json()
     made = Scene(
         database=database,
         tokens=api.tokens,
@@ -83,10 +96,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         drawn=drawn,
         lease=lease,
         stop=stop,
+        proposal=proposal["id"],
+        proposal_digest=proposal["digest"],
     )
     api.world.store.close()
     return made
 
+
+OTHER_RULES = {
+    "catalog": {**CATALOG, "entitlement": [*CATALOG["entitlement"], entitlement("another")]},
+    "reason": "a new target",
+}
 
 CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "POST /requests": lambda api, who, _: api.post(who, "/v1/requests", json=ask()),
@@ -106,6 +126,16 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /leases": lambda api, who, _: api.get(who, "/v1/leases"),
     "GET /leases/{id}": lambda api, who, scene: api.get(who, f"/v1/leases/{scene.lease}"),
     "GET /entitlements": lambda api, who, _: api.get(who, "/v1/entitlements"),
+    "GET /catalog": lambda api, who, _: api.get(who, "/v1/catalog"),
+    "GET /catalog/proposals": lambda api, who, _: api.get(who, "/v1/catalog/proposals"),
+    "POST /catalog/proposals": lambda api, who, _: api.post(who, "/v1/catalog/proposals", json=OTHER_RULES),
+    "GET /catalog/proposals/{id}": lambda api, who, scene: api.get(who, f"/v1/catalog/proposals/{scene.proposal}"),
+    "POST /catalog/proposals/{id}/approve": lambda api, who, scene: api.post(
+        who, f"/v1/catalog/proposals/{scene.proposal}/approve", json={"digest": scene.proposal_digest}
+    ),
+    "POST /catalog/proposals/{id}/reject": lambda api, who, scene: api.post(
+        who, f"/v1/catalog/proposals/{scene.proposal}/reject"
+    ),
     "GET /audit/entries": lambda api, who, _: api.get(who, "/v1/audit/entries"),
     "GET /audit/entries?subject=": lambda api, who, scene: api.get(who, f"/v1/audit/entries?subject={scene.pending}"),
     "GET /audit/export": lambda api, who, _: api.get(who, "/v1/audit/export"),
@@ -135,7 +165,8 @@ def test_the_table_of_who_may_call_what_holds_in_every_cell(
     assert verdict(answer) == expected
     recorded = [row["type"] for row in api.world.facts()[before:]]
     if expected == OK:
-        assert ("act.refused" not in recorded) and (bool(recorded) == call.startswith("POST"))
+        assert "act.refused" not in recorded
+        assert bool(recorded) == call.startswith("POST")
     else:
         assert set(recorded) <= {"act.refused"}
         assert answer.status_code in {403, 404}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from countersign.api.answers import EntitlementAnswer, Page, entitlement_answer, page
+from countersign.api.answers import EntitlementAnswer, Page
 from countersign.api.bodies import USUALLY, After, Limit
 from countersign.api.problems import documented
+from countersign.api.rendering import entitlement_answer, page
 from countersign.api.route import Caller, TheBroker, guarded_router
 
 router = guarded_router("catalog")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from countersign.api.answers import EndedAnswer, Page, StopAnswer, ended_answer, page, stop_answer
+from countersign.api.answers import EndedAnswer, Page, StopAnswer
 from countersign.api.bodies import USUALLY, After, Limit, PersonId, ReasonBody, StopBody, StopId
 from countersign.api.problems import documented
+from countersign.api.rendering import ended_answer, page, stop_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
 
 router = guarded_router("control")

@@ -8,19 +8,11 @@ from typing import Annotated
 from fastapi import Header, Request
 from starlette.responses import JSONResponse
 
-from countersign.api.answers import (
-    DrawAnswer,
-    GrantAnswer,
-    LeaseAnswer,
-    Page,
-    draw_document,
-    grant_answer,
-    lease_answer,
-    page,
-)
+from countersign.api.answers import DrawAnswer, GrantAnswer, LeaseAnswer, Page
 from countersign.api.bodies import USUALLY, After, GrantId, LeaseId, Limit, ReasonBody
 from countersign.api.delivery import PARCEL, Parcel
 from countersign.api.problems import documented
+from countersign.api.rendering import draw_document, grant_answer, lease_answer, page
 from countersign.api.route import Caller, TheBroker, guarded_router
 
 router = guarded_router("grants")

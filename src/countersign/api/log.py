@@ -9,9 +9,10 @@ from typing import Any
 
 from starlette.responses import PlainTextResponse, StreamingResponse
 
-from countersign.api.answers import EntryPage, entry_answer
+from countersign.api.answers import EntryPage
 from countersign.api.bodies import USUALLY, AfterEntry, Limit, Subject
 from countersign.api.problems import documented
+from countersign.api.rendering import entry_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
 from countersign.domain.people import Principal
 from countersign.domain.refusals import NotFound

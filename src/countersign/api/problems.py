@@ -130,7 +130,7 @@ def problem(refused: Refused, *, incident: str | None = None, headers: Mapping[s
 
 def shown(text: str, *, longest: int = LONGEST_FIELD) -> str:
     """Return what a caller sent as it may be named back to him: short, and in plain ASCII."""
-    return text[:longest].encode("ascii", "backslashreplace").decode("ascii")[:longest]
+    return text[:longest].encode("unicode_escape").decode("ascii")[:longest]
 
 
 def refusal_of(errors: Sequence[Mapping[str, Any]]) -> Refused:

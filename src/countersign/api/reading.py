@@ -118,17 +118,18 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_fraction, pa
 def _demand_fit(value: object) -> None:
     """Refuse what is nested too deep, and text with a NUL or a lone surrogate, wherever it stands."""
     level: list[object] = [value]
-    for _ in range(DEEPEST + 1):
+    depth = 0
+    while level:
+        depth += 1
         below: list[object] = []
         for item in level:
             match item:
+                case dict() | list() if depth > DEEPEST:
+                    raise _NotStrict(f"the body is nested deeper than {DEEPEST}")
                 case dict():
                     below += [*item.keys(), *item.values()]
                 case list():
                     below += item
                 case str() if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in item):
                     raise _NotStrict("the body holds a NUL or half a character")
-        if not below:
-            return
         level = below
-    raise _NotStrict(f"the body is nested deeper than {DEEPEST}")

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import Header
 
-from countersign.api.answers import Page, RequestAnswer, page, request_answer
+from countersign.api.answers import Page, RequestAnswer
 from countersign.api.bodies import USUALLY, After, AskBody, Limit, RequestId, ReviewBody
 from countersign.api.problems import documented
+from countersign.api.rendering import page, request_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
 from countersign.domain.review import Decision
 from countersign.service.requests import Ask

@@ -6,6 +6,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Collection
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from countersign.api.problems import Internal, WrongHost, problem
 
 logger = structlog.get_logger(__name__)
 
-ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+CONFIDENTIAL = "/v1/"
 
 
 class Rim:
@@ -45,11 +46,13 @@ class Rim:
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                for name, value in ALWAYS.items():
-                    headers[name] = value
+                headers["X-Content-Type-Options"] = "nosniff"
+                if status >= HTTPStatus.BAD_REQUEST or scope["path"].startswith(CONFIDENTIAL):
+                    headers["Cache-Control"] = "no-store"
+                headers.setdefault("Cache-Control", "no-store")  # the log's files say themselves how long they hold
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -6,6 +6,7 @@ The policies are the very documents that the terraform module installs. The root
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Template
@@ -13,6 +14,7 @@ from typing import Any
 
 import hvac
 import psycopg
+from hvac.exceptions import InvalidRequest
 from psycopg import sql
 
 from countersign.embedded.openbao import EmbeddedOpenBao
@@ -35,6 +37,7 @@ CREATE = Template(
 REVOKE = "SELECT countersign.expire_lease('{{name}}')"
 LEASE_POLICIES = ["countersign-db-*", "countersign-path-*"]
 _POLICY_PREFIX = "countersign"
+_KV_READY_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +185,17 @@ def _database_engine(client: hvac.Client, postgres: EmbeddedPostgres, administra
 
 def _kv_engine(client: hvac.Client) -> None:
     client.sys.enable_secrets_engine("kv", path=KV_MOUNT, options={"version": "2"})
-    _write(client, f"{KV_MOUNT}/data/{KV_PATH}", data={"feature": "express-packing", "region": "north"})
+    # A fresh engine of version 2 refuses writes for a moment, longer on a busy machine, while it sets itself up.
+    deadline = time.monotonic() + _KV_READY_WITHIN_S
+    while True:
+        try:
+            _write(client, f"{KV_MOUNT}/data/{KV_PATH}", data={"feature": "express-packing", "region": "north"})
+        except InvalidRequest:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _broker_login(client: hvac.Client) -> tuple[str, str]:

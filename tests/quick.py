@@ -13,30 +13,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import HealthCheck, Phase, settings
 from tests.world import Clock, World
 
 from countersign.store import Store
 
 _KEPT: list[TemporaryDirectory[str]] = []
-_PROFILE = os.environ.get("COUNTERSIGN_HYPOTHESIS", "ci")
-"""`ci`; `nightly`: many and long histories; `hunt`: stop at the first failure and do not shrink it."""
+_NIGHTLY = os.environ.get("COUNTERSIGN_HYPOTHESIS") == "nightly"
+"""Many, long, new histories, and a failing one is shrunk; otherwise few, the same each time, and it is shown as it is."""
 
 
 def histories(*, ci: int, nightly: int, steps: int = 50) -> settings:
-    """Return how many examples to try, and of how many steps, under the profile that COUNTERSIGN_HYPOTHESIS names."""
-    examples = nightly if _PROFILE == "nightly" else ci
-    phases = (Phase.generate,) if _PROFILE == "hunt" else tuple(Phase)
+    """Return how many examples to try, and of how many steps, as COUNTERSIGN_HYPOTHESIS says."""
     return settings(
-        max_examples=examples,
-        stateful_step_count=100 if _PROFILE == "nightly" else steps,
+        max_examples=nightly if _NIGHTLY else ci,
+        stateful_step_count=100 if _NIGHTLY else steps,
         deadline=None,
-        derandomize=_PROFILE == "ci",
+        derandomize=not _NIGHTLY,
         database=None,
-        phases=phases,
-        verbosity=Verbosity.normal,
+        phases=tuple(Phase) if _NIGHTLY else (Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
-        print_blob=True,
     )
 
 

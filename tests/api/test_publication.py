@@ -131,6 +131,10 @@ def test_nothing_beyond_the_newest_checkpoint_is_served(world: World) -> None:
     assert client.get("/log/tile/entries/000.p/12").status_code == 404
 
 
+def test_the_key_is_told_so_that_it_can_be_compared(world: World) -> None:
+    assert served(world).get("/log/key").text.strip() == key(world).verifier().vkey()
+
+
 def test_a_log_that_is_not_public_is_read_by_auditors_alone(world: World) -> None:
     client = served(world, public=False)
     fill(world, 10)

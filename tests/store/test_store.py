@@ -158,6 +158,22 @@ def test_a_checkpoint_contradicts_no_other(world: World) -> None:
     assert verify_store(world.store, verifiers=[signer.verifier()], checkpoints=[note]).ok
 
 
+def test_a_row_edited_into_another_type_is_named_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'edited.db'}", clock=clock)
+    store.migrate()
+    for number in range(3):
+        with store.begin() as tx:
+            tx.record(started(number))
+    with store.begin() as tx:
+        tx._connection.exec_driver_sql("DROP TRIGGER facts_UPDATE_refused")
+        tx._connection.exec_driver_sql("UPDATE facts SET leaf = replace(leaf, 'none', 'some') WHERE \"index\" = 1")
+    first = verify_store(store, verifiers=[]).failures[0]
+    assert (first.index, first.code) == (1, "leaf-hash")
+    with store.read() as tx:
+        assert b"some" in tx.facts(limit=3)[1]["leaf"]
+    store.close()
+
+
 def test_an_edited_row_is_named_and_a_log_cut_short_is_seen(world: World) -> None:
     world.granted()
     signer = world.broker.evidence.signer

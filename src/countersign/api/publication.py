@@ -42,6 +42,13 @@ async def checkpoint(request: Request) -> PlainTextResponse:
     return PlainTextResponse(await anyio.to_thread.run_sync(published.checkpoint), headers=FOR_A_MOMENT)
 
 
+@router.get("/key", response_class=PlainTextResponse, responses=documented(404), summary="The log's public key")
+async def key(request: Request) -> PlainTextResponse:
+    """Return the key that checkpoints are verified with, as a vkey; compare it with what was told by another way."""
+    published = await _published(request)
+    return PlainTextResponse(published.key() + "\n", headers=FOR_A_MOMENT)
+
+
 @router.get("/tile/{path:path}", response_class=Response, responses=documented(404), summary="A tile or entry bundle")
 async def tile(request: Request, path: Annotated[str, Path(max_length=100)]) -> Response:
     """Return the bytes of a tile of hashes or a bundle of entries."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.table import Table
 
 from countersign.embedded.stack import PEOPLE, STATE, EmbeddedStack
 
@@ -52,15 +52,14 @@ def run_dev(*, as_json: bool = False, keep: bool = False, folder: Path = STATE) 
 
 
 def _welcome(console: Console, stack: EmbeddedStack) -> None:
-    table = Table(title="Who can sign in", title_justify="left", box=None, pad_edge=False)
-    for column in ("person", "is", "token"):
-        table.add_column(column)
+    console.print("Who can sign in, with which token:\n")
     for person, part in PEOPLE.items():
-        table.add_row(person, part, stack.tokens[person])
-    console.print(table)
+        # No table: it would cut the tokens short on a narrow terminal, and these lines are all that knows them.
+        console.print(f"  {person:<6} {stack.tokens[person]}  {part}")
     console.print(f"\nThe broker listens at {stack.url}; OpenBao, PostgreSQL and the AWS emulator run beside it.")
     console.print("The tokens are written nowhere else. In another terminal:\n")
     for line in (
+        f"export PATH={Path(sys.executable).parent}:$PATH",
         f"export COUNTERSIGN_URL={stack.url}",
         "export COUNTERSIGN_TOKEN=…                    # alice's, from above",
         "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
@@ -68,6 +67,7 @@ def _welcome(console: Console, stack: EmbeddedStack) -> None:
         "countersign approve req_… --digest …          # with bob's token",
         "countersign draw grt_…                        # with alice's token",
         "countersign return grt_…",
+        f"countersign verify --key '{stack.log_key()}'    # with erin's token",
     ):
         console.print(f"  {line}")
     console.print("\nCtrl-C stops everything.")

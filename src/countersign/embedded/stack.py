@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from countersign.bootstrap import found_rules, open_store
+from countersign.bootstrap import found_rules, log_signer, open_store
 from countersign.config.settings import Settings, load_settings
 from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws
@@ -123,7 +123,12 @@ class EmbeddedStack:
             "openbao": {"addr": self.vault.address, "inspect_token": self.vault.inspect_token},
             "postgres": {"dsn": self.vault.owner_dsn},
             "aws": {"endpoint_url": self.aws.endpoint_url},
+            "log": {"key": self.log_key()},
         }
+
+    def log_key(self) -> str:
+        """Return the log's public key as a vkey."""
+        return log_signer(self.settings()).verifier().vkey()
 
     def _start_servers(self, kept: Kept | None) -> None:
         if kept is None:

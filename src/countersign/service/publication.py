@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from countersign.auditlog.checkpoint import Checkpoint, open_checkpoint
+from countersign.auditlog.note import Ed25519Verifier
 from countersign.auditlog.proof import LogProof
 from countersign.auditlog.signer import Ed25519Signer
 from countersign.auditlog.tiles import Tile, encode_bundle, tile_bytes
@@ -43,6 +44,10 @@ class Publication:
         if note is None:
             raise NotFound("no checkpoint is signed yet", hint="try again in a few seconds")
         return note
+
+    def key(self) -> str:
+        """Return the log's public key as a vkey."""
+        return self._verifier().vkey()
 
     def tile(self, tile: Tile) -> bytes:
         """Return the hashes of a tile, or the entries of a bundle.
@@ -93,10 +98,13 @@ class Publication:
         return self._opened(self.checkpoint())
 
     def _opened(self, note: str) -> Checkpoint:
+        return open_checkpoint(note.encode("utf-8"), [self._verifier()]).checkpoint
+
+    def _verifier(self) -> Ed25519Verifier:
         signer = self.evidence.signer
         if not isinstance(signer, Ed25519Signer):
             raise LogUnavailable("the log's public key is not known here")
-        return open_checkpoint(note.encode("utf-8"), [signer.verifier()]).checkpoint
+        return signer.verifier()
 
     def _grow(self, size: int) -> None:
         if self._tree.size < size:

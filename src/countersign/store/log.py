@@ -18,6 +18,10 @@ from countersign.domain.facts import Fact
 from countersign.store import schema
 
 READ_AT_ONCE = 2000
+RAW = tuple(
+    sa.cast(column, sa.LargeBinary).label(column.name) for column in (schema.facts.c.leaf, schema.facts.c.leaf_hash)
+)
+"""Leaf and hash as bytes, whatever an edit behind the broker's back made of them: such a row is named, not stumbled over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +89,7 @@ def entries(connection: sa.Connection, *, start: int = 0, end: int | None = None
     facts = schema.facts
     after = start - 1
     while True:
-        query = sa.select(facts.c.index, facts.c.leaf, facts.c.leaf_hash).where(facts.c.index > after)
+        query = sa.select(facts.c.index, *RAW).where(facts.c.index > after)
         if end is not None:
             query = query.where(facts.c.index < end)
         page = connection.execute(query.order_by(facts.c.index).limit(READ_AT_ONCE)).all()

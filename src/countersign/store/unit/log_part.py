@@ -24,7 +24,8 @@ class LogPart(Part):
     ) -> list[Mapping[str, Any]]:
         """Return log rows in order after an index, with their openings under `openings`."""
         table = schema.facts
-        query = sa.select(table).where(table.c.index > after).order_by(table.c.index).limit(limit)
+        plain = [column for column in table.columns if column.name not in {raw.name for raw in log.RAW}]
+        query = sa.select(*plain, *log.RAW).where(table.c.index > after).order_by(table.c.index).limit(limit)
         if subject is not None:
             query = query.where(table.c.subject == subject)
         if type_ is not None:

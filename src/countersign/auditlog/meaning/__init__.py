@@ -1,0 +1,44 @@
+"""What a log means: the facts replayed, to see whether every credential had its approvals and came to its end.
+
+Bytes and tree show that nothing was changed since; this shows that what was written adds up. Pure, streaming, and in memory
+that grows with what is open, not with the log. `broken` makes a log fail; the rest is what it honestly tells of.
+
+| code | named entry | means |
+|---|---|---|
+| `digest-mismatch` | request, proposal | its digest is not that of its statement, or the statement is about something else |
+| `request-twice`, `request-unknown` | request; what follows | submitted again; reviewed or decided without being submitted |
+| `self-review` | review | the requester's own |
+| `wrong-digest` | review, decision | on another digest than the request's (or proposal's) |
+| `review-twice`, `not-eligible`, `review-late` | review | a second one by the same person; for no group; after the time for it |
+| `review-after-decision`, `decided-twice` | review, decision | the request was decided before |
+| `approved-without-approval` | decision | approved although nobody approved it, or one denied it |
+| `denied-without-denial`, `approved-without-grant` | decision, request | denied by nobody; approved, and no grant came of it |
+| `grant-without-approval` | grant | no approved request behind it, or no approver in it |
+| `approvers-mismatch` | grant, draw | the persons named are not exactly those who approved |
+| `self-approval` | grant | the requester is among its approvers |
+| `grant-mismatch` | grant | another digest, rule, person or duration than was asked for |
+| `grant-twice`, `grant-unknown`, `grant-closed-twice` | grant | a request's second grant; closed without being open |
+| `lease-without-grant`, `draw-after-close` | draw | no such grant; one that was closed |
+| `draw-by-another`, `lease-mismatch` | draw, lease | not the grantee; another request, digest, grant or end than was prepared |
+| `draws-exceeded` | draw | more draws than granted, those given back not counted |
+| `draw-late`, `beyond-duration`, `not-after-extended` | draw | after the window; longer than approved; beyond the grant's end |
+| `draw-given-back` | order to end | given back although the credential served |
+| `beyond-backstop` | issue | the credential works beyond the latest end that was told |
+| `lease-twice`, `lease-unknown`, `lease-order` | lease | a lease's facts out of their order |
+| `dead-unordered`, `death-unseen`, `dead-twice`, `after-death` | death, lease | no order before it; not a death; dead before |
+| `lateness` | death | it was later than it says |
+| `lease-still-open`, `grant-still-open`, `request-still-open` | last about it | past its time at the end of the log, and no end |
+| `stopped`, `disabled` | draw, act | under a stop; by a person who was disabled |
+| `stop-self-lifted`, `stop-unknown` | lifting | by who placed it; of none in force |
+| `rules-alone`, `rules-unproposed`, `rules-again` | rulebook | by one person; not what was proposed and approved; first twice |
+| `proposal-unknown` | decision | of a proposal that is not open |
+| `fact-shape`, `leaf-format` | the entry | it does not say what entries of its type say |
+| `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
+| `anomaly`, `clock-step` (high) | the entry | a provider holds what the log does not explain; the clock disagreed |
+| `unknown-type` (low) | the entry | a newer broker's fact, not judged |
+"""
+
+from countersign.auditlog.meaning.check import MeaningCheck
+from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
+
+__all__ = ["DEFAULT", "Finding", "MeaningCheck", "Severity", "Thresholds"]

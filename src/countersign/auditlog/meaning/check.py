@@ -1,0 +1,147 @@
+"""The replay itself: facts go in one by one, and what they do not bear out comes out. Memory grows with what is open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+
+from countersign.auditlog.leaf import Entry
+from countersign.auditlog.meaning.approvals import Approvals
+from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
+from countersign.auditlog.meaning.ledger import Fact, Ledger, past
+from countersign.auditlog.meaning.lives import Lives
+from countersign.auditlog.meaning.order import Order
+from countersign.domain import facts
+
+GRACE = timedelta(seconds=60)
+"""How long after its time something may stand open at the end of a log: the sweep needs seconds, and a retry up to 45."""
+
+KNOWN_TYPES = frozenset(kind.type for kind in facts.Fact.__subclasses__())
+
+Judge = Callable[[int, Fact], None]
+
+
+class MeaningCheck:
+    """Replays a log; the module docstring of `meaning` lists what it finds.
+
+    Args:
+        thresholds: from where on what is honestly recorded is a finding.
+    """
+
+    def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
+        self._ledger = ledger = Ledger(thresholds=thresholds)
+        approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
+        self._order = order = Order(ledger=ledger)
+        self._strange_types: set[str] = set()
+        self._judges: dict[str, tuple[Judge, ...]] = {
+            "broker.started": (order.started,),
+            "rulebook.adopted": (order.adopted,),
+            "rulebook.proposed": (order.judge_act, order.proposed),
+            "rulebook.decided": (order.judge_act, order.decided),
+            "clock.stepped": (order.stepped,),
+            "person.disabled": (order.disabled_person,),
+            "request.submitted": (order.judge_act, approvals.submitted),
+            "review.recorded": (order.judge_act, approvals.reviewed),
+            "request.decided": (approvals.decided,),
+            "grant.opened": (approvals.opened,),
+            "grant.closed": (approvals.closed,),
+            "lease.prepared": (order.judge_act, order.judge_draw, lives.prepared),
+            "lease.reserved": (lives.reserved,),
+            "lease.issued": (lives.issued,),
+            "lease.end-asked": (lives.end_asked,),
+            "lease.end-written": (lives.end_written,),
+            "lease.overdue": (lives.overdue,),
+            "lease.dead": (lives.dead,),
+            "provider.anomaly": (order.strange,),
+            "stop.placed": (order.judge_act, order.stopped),
+            "stop.lifted": (order.judge_act, order.lifted),
+        }
+
+    @property
+    def broken(self) -> bool:
+        """Whether something was found so far that makes the log fail."""
+        return any(finding.severity is Severity.BROKEN for finding in self._ledger.findings)
+
+    @property
+    def omitted(self) -> int:
+        """Findings beyond those that are kept."""
+        return self._ledger.omitted
+
+    @property
+    def open_things(self) -> int:
+        """How many requests, grants and leases the replay holds in memory now."""
+        ledger = self._ledger
+        return len(ledger.requests) + len(ledger.grants) + len(ledger.leases)
+
+    def feed(self, index: int, fact: Fact) -> None:
+        """Take the next fact, as the JSON of its leaf."""
+        try:
+            self._ledger.at = max(self._ledger.at, fact["at"])
+            for judge in self._judges.get(fact["type"], (self._other,)):
+                judge(index, fact)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._ledger.broken(
+                index, "fact-shape", f"not what an entry of its type says: {type(error).__name__}: {error}"
+            )
+
+    def read(self, index: int, leaf: bytes) -> None:
+        """Take the next fact, as the bytes of its leaf."""
+        try:
+            fact = json.loads(leaf)
+        except (ValueError, RecursionError):
+            self._ledger.broken(index, "leaf-format", "the bytes are no JSON")
+            return
+        self.feed(index, fact)
+
+    def watch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Pass entries on, and read each on its way."""
+        for entry in entries:
+            self.read(entry.index, entry.leaf)
+            yield entry
+
+    def finish(self) -> list[Finding]:
+        """Judge what stands open at the log's last entry, and return all that was found, in the order of the entries."""
+        ledger = self._ledger
+        try:
+            self._judge_open()
+        except (TypeError, ValueError) as error:
+            ledger.broken(0, "fact-shape", f"a time that is none: {error}")
+        return sorted(ledger.findings, key=lambda finding: finding.index)
+
+    def _judge_open(self) -> None:
+        ledger = self._ledger
+        for name, request in ledger.requests.items():
+            if request.state == "pending" and self._over(request.lapses_at):
+                ledger.broken(request.index, "request-still-open", f"{name} should have lapsed {request.lapses_at}")
+            elif request.state == "approved" and not request.granted:
+                ledger.broken(request.index, "approved-without-grant", f"{name} was approved and has no grant")
+        for name, grant in ledger.grants.items():
+            due = grant.not_after or grant.draw_by
+            if grant.closed_at is None and self._over(due):
+                ledger.broken(grant.index, "grant-still-open", f"{name} should have ended {due}")
+        for name, lease in ledger.leases.items():
+            self._judge_open_lease(name, lease.grant_id)
+
+    def _judge_open_lease(self, name: str, grant_id: str) -> None:
+        ledger = self._ledger
+        lease, grant = ledger.leases[name], ledger.grants.get(grant_id)
+        if lease.overdue:
+            return  # told of already, and swept for ever
+        if lease.asked_at is not None:
+            due, index, what = min(lease.asked_at, lease.not_after), lease.asked_index, "was never seen dead"
+        elif grant is not None and grant.closed_at is not None:
+            due, index, what = min(grant.closed_at, lease.not_after), grant.closed_index, "outlived its grant"
+        else:
+            due, index, what = lease.not_after, lease.index, "was never sent to its end"
+        if self._over(due):
+            ledger.broken(index, "lease-still-open", f"{name} was due {due} and {what}")
+
+    def _over(self, due: str) -> bool:
+        return past(self._ledger.at, max(due, self._ledger.started_at), by=GRACE)
+
+    def _other(self, index: int, fact: Fact) -> None:
+        kind = fact["type"]
+        if kind not in KNOWN_TYPES and kind not in self._strange_types:
+            self._strange_types.add(kind)
+            self._ledger.note(index, "unknown-type", Severity.LOW, f"this version does not know what {kind} means")

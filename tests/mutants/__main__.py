@@ -1,0 +1,88 @@
+"""Plants each broken rule in a copy of the package, one at a time, and shows which tests kill it.
+
+    python -m tests.mutants [part of a name …]
+
+Exits 1 when one survives. A test that fails kills; one that does not come to an end within its time does not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.mutants.rules import MUTANTS, Mutant
+
+ROOT = Path(__file__).parents[2]
+SUITES = (
+    ("histories", ("tests/service/test_rules_machine.py",)),
+    ("coalitions", ("tests/service/test_prover_agrees.py",)),
+    (
+        "attacks",
+        ("tests/service/test_peers.py", "tests/service/test_requests.py", "tests/service/test_draws.py",
+         "tests/service/test_rulemaking.py", "tests/domain/test_review.py", "tests/domain/test_grant.py"),
+    ),
+)  # fmt: skip
+LONGEST_S = 240
+TESTS_FAILED = 1
+
+
+def plant(mutant: Mutant, folder: Path) -> None:
+    """Copy what the tests need and edit the copy.
+
+    Raises:
+        LookupError: a text is not there exactly once; the code has moved on, and so must the mutant.
+    """
+    for part in ("src", "tests", "docs"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for file, text, instead in mutant.edits:
+        path = folder / "src" / "countersign" / file
+        before = path.read_text()
+        if before.count(text) != 1:
+            raise LookupError(f"{mutant.name}: {text!r} stands {before.count(text)} times in {file}")
+        path.write_text(before.replace(text, instead))
+
+
+def killer(folder: Path) -> str | None:
+    """Return the name of the first suite that fails on what was planted."""
+    environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name, files in SUITES:
+        here = [file for file in files if (folder / file).exists()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-k", "not postgresql", "-p", "no:cacheprovider", *here]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, timeout=LONGEST_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            continue
+        if done.returncode == TESTS_FAILED:
+            return name
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout.decode()[-2000:] + done.stderr.decode()[-2000:])
+    return None
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Try the mutants whose names hold one of `wanted`, or all; return the exit code."""
+    survivors = 0
+    chosen = [mutant for mutant in MUTANTS if not wanted or any(part in mutant.name for part in wanted)]
+    for mutant in chosen:
+        began = time.monotonic()
+        with TemporaryDirectory(prefix="countersign-mutant-") as folder:
+            plant(mutant, Path(folder))
+            killed_by = killer(Path(folder))
+        survivors += killed_by is None
+        spent = time.monotonic() - began
+        print(f"{mutant.name:<62} {killed_by or 'SURVIVED':<12} {spent:5.0f} s", flush=True)  # noqa: T201 - a table is printed
+    print(f"{len(chosen)} planted, {survivors} survived")  # noqa: T201 - as above
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

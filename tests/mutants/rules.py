@@ -1,0 +1,203 @@
+"""The rules, broken one at a time: each mutant is an edit of one or two places that must be found there exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REVIEW = "domain/review.py"
+GRANT = "domain/grant.py"
+REQUEST = "domain/request.py"
+PEOPLE = "domain/people.py"
+LEASE = "domain/lease.py"
+REQUESTS = "service/requests.py"
+JUDGEMENT = "service/judgement.py"
+ISSUER = "service/issuer.py"
+CONTROL = "service/control.py"
+ENDINGS = "service/endings.py"
+OFFICE = "service/office.py"
+MAKING = "service/rulemaking.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """A broken rule: its name, and edits as (file below the package, text, text instead)."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+
+
+def mutant(name: str, *edits: tuple[str, str, str]) -> Mutant:
+    """Name a mutant."""
+    return Mutant(name=name, edits=edits)
+
+
+MUTANTS = (
+    mutant(
+        "the requester counts among the signers",
+        (REVIEW, "if person == requester or person in", "if person in"),
+    ),
+    mutant(
+        "a requester may review his own request by another account",
+        (REQUESTS, "if principal.person == request.person:", "if principal.id == request.principal:"),
+        (REVIEW, "if person == requester or person in", "if person in"),
+    ),
+    mutant(
+        "machines sign",
+        (REQUESTS, "if not principal.human:", "if False:"),
+    ),
+    mutant(
+        "membership is enough, the approver role is not asked for",
+        (REVIEW, "person in directory.machines_only or Role.APPROVER not in directory.roles_of(person)", "False"),
+    ),
+    mutant(
+        "groups are counted, not people",
+        (REVIEW, "if chair not in taken or seat(taken[chair], tried):", "if True:"),
+        (REVIEW, "                return True\n        return False\n", "        return False\n"),
+    ),
+    mutant(
+        "one filled factor is enough",
+        (
+            REVIEW,
+            "all(f.have >= f.count >= 1 for f in self.factors)",
+            "any(f.have >= f.count >= 1 for f in self.factors)",
+        ),
+    ),
+    mutant(
+        "one signature fewer is enough",
+        (REVIEW, "all(f.have >= f.count >= 1 for f in self.factors)", "sum(f.have for f in self.factors) >= 1"),
+    ),
+    mutant(
+        "a rule without factors is fulfilled",
+        (REVIEW, "bool(self.factors) and all(", "all("),
+    ),
+    mutant(
+        "a denial is recorded and ends nothing",
+        (REQUESTS, "            if decision is Decision.DENY:\n", "            if False:\n"),
+    ),
+    mutant(
+        "a denial counts as a signature",
+        (JUDGEMENT, "r.decision is Decision.APPROVE and r.digest == digest", "r.digest == digest"),
+        (REQUESTS, "            if decision is Decision.DENY:\n", "            if False:\n"),
+        (JUDGEMENT, "if any(review.decision is Decision.DENY for review in reviews):", "if False:"),
+    ),
+    mutant(
+        "a review of any digest counts",
+        (REQUESTS, "if digest != request.digest:", "if False:"),
+        (JUDGEMENT, " and r.digest == digest", ""),
+    ),
+    mutant(
+        "approvers are not judged again at the draw",
+        (JUDGEMENT, "    if not quorum.reached:\n", "    if False:\n"),
+    ),
+    mutant(
+        "the requester is not judged again at the draw",
+        (JUDGEMENT, "if not entitlement.may_be_requested_by(request.person, asker):", "if False:"),
+    ),
+    mutant(
+        "the rule is not pinned at the draw",
+        (JUDGEMENT, "rules.pinned(request.entitlement, request.rule_digest)", "rules.entitlement(request.entitlement)"),
+    ),
+    mutant(
+        "the record is not checked against the digest at the draw",
+        (JUDGEMENT, "request.digest == granted_digest == tx.stored_digest(request.id)", "True"),
+    ),
+    mutant(
+        "anybody who may see a grant draws it",
+        (GRANT, "if principal.person != self.person:", "if False:"),
+    ),
+    mutant(
+        "one draw more than was approved",
+        (GRANT, "if self.draws_used >= self.draws:", "if self.draws_used > self.draws:"),
+    ),
+    mutant(
+        "each draw begins its own time",
+        (
+            GRANT,
+            "not_after=now + self.duration if self.not_after is None else self.not_after",
+            "not_after=now + self.duration",
+        ),
+    ),
+    mutant(
+        "an approval waits for its draw for ever",
+        (GRANT, "if self.not_after is None and now >= self.draw_by:", "if False:"),
+        (
+            GRANT,
+            "return self.draw_by if self.not_after is None",
+            "return self.draw_by + self.duration * 99 if self.not_after is None",
+        ),
+    ),
+    mutant(
+        "a grant draws on after its end",
+        (GRANT, "if self.not_after is not None and now >= self.not_after:", "if False:"),
+    ),
+    mutant(
+        "a lapsed request can be approved",
+        (REQUEST, "if now >= self.lapses_at:", "if False:"),
+    ),
+    mutant(
+        "the disabled keep what they hold",
+        (PEOPLE, "return person in self.persons and person not in self.disabled", "return person in self.persons"),
+    ),
+    mutant(
+        "disabling a person ends no grant",
+        (CONTROL, '("person", person),\n', ""),
+    ),
+    mutant(
+        "a stop does not hold a draw back",
+        (ISSUER, "refuse_if_stopped(tx, person=grant.person", "str(dict(person=grant.person"),
+        (
+            ISSUER,
+            "provider=entitlement.provider)\n            self._refuse_while",
+            "provider=entitlement.provider))\n            self._refuse_while",
+        ),
+    ),
+    mutant(
+        "who placed a stop lifts it",
+        (CONTROL, "if stop.placed_by == principal.person:", "if False:"),
+    ),
+    mutant(
+        "handing back leaves the credential alive",
+        (
+            ENDINGS,
+            "    for lease in tx.leases(grant_id=grant.id, states=LIVE):",
+            "    for lease in ():",
+        ),
+    ),
+    mutant(
+        "an order that was taken is a certificate of death",
+        (
+            LEASE,
+            "return self.standing in {Standing.DENIED, Standing.GONE}",
+            "return self.standing is not Standing.LIVE",
+        ),
+    ),
+    mutant(
+        "issuing goes on while the clock is behind",
+        (ISSUER, "if tx.clock_behind > CLOCK_TOLERANCE:", "if False:"),
+    ),
+    mutant(
+        "a request that nobody can approve is taken",
+        (
+            REVIEW,
+            "requester=requester, directory=directory).reached",
+            "requester=requester, directory=directory) is not None",
+        ),
+    ),
+    mutant(
+        "splitting one access into many meets no cap",
+        (REQUESTS, "+ asked > caps.seconds_per_person_day:", "< 0:"),
+    ),
+    mutant(
+        "an author approves his own proposal",
+        (MAKING, "if proposal.proposed_by == principal.person or not principal.human:", "if False:"),
+    ),
+    mutant(
+        "who wrote a rule signs under it",
+        (JUDGEMENT, "signers = rules.directory.without(rules.authors_of(entitlement.id))", "signers = rules.directory"),
+    ),
+    mutant(
+        "who wrote a rule asks under it",
+        (REQUESTS, "if person in rules.authors_of(entitlement_id):", "if False:"),
+        (JUDGEMENT, "asker = rules.directory.without(rules.authors_of(entitlement.id))", "asker = rules.directory"),
+    ),
+)

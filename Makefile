@@ -39,6 +39,10 @@ bench: ## figures against their floors; writes bench-report.json
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.dev $(AWS)/.ready
 	@$(RUN) -m benchmarks
 
+campaign: ## kill real servers at random under load and count what outlived its window; SHORT=1 for CI; writes campaign-report.json
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.embedded $(AWS)/.ready
+	@$(RUN) -m campaign
+
 lock: $(VENV)/.dev ## resolve the lock files anew from pyproject.toml
 	@$(RUN) -m pip install --quiet uv
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \

@@ -199,7 +199,7 @@ class Issuer:
             prepared_at=tx.now,
             not_after=grant.not_after,
             backstop_at=grant.not_after + entitlement.backstop,
-            due=tx.now + PREPARED_FOR_AT_MOST,
+            due=min(tx.now + PREPARED_FOR_AT_MOST, grant.not_after),
         )
 
     def _reserve(self, provider: Provider, lease: Lease, order: Order) -> Reservation:

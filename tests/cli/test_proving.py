@@ -31,7 +31,7 @@ def test_a_policy_that_holds_exits_0_and_prints_a_table(
 ) -> None:
     assert prove(*files) == 0
     out = capsys.readouterr().out
-    assert "verdict    holds: 0 failures, 0 warnings" in out
+    assert "verdict    holds: 0 failures, 1 warnings" in out
     assert re.search(r"^orders-db-write +production +nobody +3 ", out, re.MULTILINE)
 
 
@@ -43,7 +43,10 @@ def test_a_policy_in_which_something_is_reached_by_nobody_exits_1(
     assert prove(catalog, directory, "--json") == 1
     told = json.loads(capsys.readouterr().out)
     assert not told["ok"]
-    assert [(item["code"], item["about"]) for item in told["findings"]] == [("nobody", "orders-db-write")]
+    assert [(item["code"], item["about"]) for item in told["findings"]] == [
+        ("no-two-authors", "rulebook"),
+        ("nobody", "orders-db-write"),
+    ]
 
 
 @pytest.mark.parametrize("broken", ["catalog", "directory", "both", "absent"])

@@ -34,10 +34,12 @@ def one(review: list[tuple[str, int]], **changes: object) -> Catalog:
 
 
 def people(*, machines: str = "", disabled: str = "", **groups: tuple[str, list[Role]]) -> Directory:
-    """Return a directory of `groups` ({id: (members, one letter each, and roles)})."""
+    """Return a directory of `groups` ({id: (members, one letter each, and roles)}); y and z are its authors."""
+    groups = {"authors": ("yz", [Role.CATALOG_AUTHOR]), **groups}
+    everybody = PEOPLE + "yz"
     return Directory(
-        persons={name: Person(id=name, name=name) for name in PEOPLE},
-        principals={name: Principal(id=name, person=name, human=name not in machines) for name in PEOPLE},
+        persons={name: Person(id=name, name=name) for name in everybody},
+        principals={name: Principal(id=name, person=name, human=name not in machines) for name in everybody},
         groups={
             name: Group(id=name, members=frozenset(members), roles=frozenset(roles))
             for name, (members, roles) in groups.items()
@@ -140,7 +142,23 @@ def test_every_role_reaches_nothing_alone_and_what_no_rule_binds_is_named() -> N
     assert set(bound) == {role.value for role in Role}
     assert {power.reaches for power in bound.values()} == {"nothing"}
     assert str(bound["operator"].holders) == "olga, oscar"
-    assert {power.reaches for power in proof.powers if not power.by_the_rules} == {"everything", "everything there"}
+    reaches = {power.who: power.reaches for power in proof.powers if not power.by_the_rules}
+    assert reaches.pop("two catalog authors together") == "nothing; the two together, everything"
+    assert set(reaches.values()) == {"everything", "everything there"}
+
+
+@pytest.mark.parametrize(
+    ("authors", "machines", "pair"),
+    [("yz", "", ("z", "y")), ("yz", "y", ("y", "z")), ("y", "", None), ("yz", "yz", None), ("", "", None)],
+)
+def test_two_authors_who_can_write_each_others_rules_are_named(
+    authors: str, machines: str, pair: tuple[str, str] | None
+) -> None:
+    groups = {"eng": ("a", R), "team": ("b", A), "authors": (authors, [Role.CATALOG_AUTHOR])}
+    proof = prove(one([("team", 1)], owner="team"), people(machines=machines, disabled="", **groups))
+    assert proof.each_others_rules == pair
+    assert findings(proof) == ([] if pair else [("warning", "no-two-authors", "rulebook")])
+    assert proof.ok
 
 
 def test_the_sheet_is_plain_text_with_every_entitlement_and_finding() -> None:
@@ -148,6 +166,7 @@ def test_the_sheet_is_plain_text_with_every_entitlement_and_finding() -> None:
     text = sheet(proof)
     assert text.isascii()
     assert "verdict    DOES NOT HOLD: 1 failures, 0 warnings" in text
+    assert "rules      changed by 2 together, such as grace (proposes) + frank (approves)" in text
     assert "failure: nobody: orders-db-nobody: no set of persons reaches it: nobody may ask" in text
     assert all(line == line.rstrip() for line in text.splitlines())
     for found in proof.answers:
@@ -160,6 +179,7 @@ def test_the_json_says_what_the_values_say() -> None:
     told = json.loads(json.dumps(proof.as_json()))
     assert (told["ok"], told["persons"]) == (False, 9)
     assert (told["catalog"], told["directory"]) == (parse_catalog(CATALOG).digest, parse_directory(DIRECTORY).digest)
+    assert told["rule_changes"] == {"authors": {"count": 2, "named": ["frank", "grace"]}, "pair": ["grace", "frank"]}
     by_id = {item["entitlement"]: item for item in told["entitlements"]}
     assert by_id["orders-db-write"]["least"] == 3
     assert by_id["orders-db-write"]["witness"] == {

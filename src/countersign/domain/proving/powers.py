@@ -15,15 +15,24 @@ ROLES: tuple[tuple[Role, str], ...] = (
     (Role.APPROVER, "signs for others in the rules that name a group of theirs; revokes what they signed"),
     (Role.ON_CALL, "stops access; lifts a stop that someone else placed"),
     (Role.OPERATOR, "stops access, lifts a stop that someone else placed, revokes grants, disables persons"),
-    (Role.CATALOG_AUTHOR, "has no verb in a running broker"),
+    (
+        Role.CATALOG_AUTHOR,
+        "proposes other rules, approves another author's proposal; neither asks nor signs under either",
+    ),
     (Role.AUDITOR, "reads everything, the log included"),
 )
 OUTSIDE: tuple[tuple[str, str, str, str], ...] = (
     (
-        "who can write the catalog and directory files and restart the broker",
-        "brings other rules, persons, accounts and groups into force",
+        "two catalog authors together",
+        "bring any other rules, persons, accounts and groups into force",
+        "nothing; the two together, everything",
+        "the log: rulebook.proposed and rulebook.adopted facts with both names and digests",
+    ),
+    (
+        "who founds the broker on an empty database",
+        "brings the first rules, persons, accounts and groups into force",
         "everything",
-        "the log: a rulebook.adopted fact with both digests, to be compared with those above",
+        "the log: its first rulebook.adopted fact, whose digests are to be those above",
     ),
     (
         "the administrator of the broker's host",

@@ -176,11 +176,19 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """All answers about one catalog and one directory, which are named by their digests."""
+    """All answers about one catalog and one directory, which are named by their digests.
+
+    Attributes:
+        persons: how many are active.
+        authors: who may propose other rules.
+        each_others_rules: two authors of whom one can propose and the other approve; None when there are no such two.
+    """
 
     catalog: str
     directory: str
     persons: int
+    authors: People
+    each_others_rules: tuple[str, str] | None
     answers: Sequence[Answer]
     powers: Sequence[Power]
     findings: Sequence[Finding]
@@ -198,6 +206,10 @@ class Proof:
             "catalog": self.catalog,
             "directory": self.directory,
             "persons": self.persons,
+            "rule_changes": {
+                "authors": self.authors.as_json(),
+                "pair": None if self.each_others_rules is None else list(self.each_others_rules),
+            },
             "entitlements": [answer.as_json() for answer in self.answers],
             "powers": [power.as_json() for power in self.powers],
             "findings": [finding.as_json() for finding in self.findings],

@@ -7,7 +7,8 @@ matching with persons who may sign, the requester left out, and that is solved e
 whose requests nobody could approve, one matching serves all who do not sit in it; the few who do are asked about again, each
 left out.
 
-Nothing else in the rules adds a signer: no role waives a seat, and no verb of any role approves, grants or changes a group.
+Nothing else in the rules adds a signer: no role waives a seat, and no verb of one person approves, grants or changes a group.
+What two authors together can do is change the rules themselves; who they are is said apart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from countersign.domain.entitlement import Catalog, Entitlement
-from countersign.domain.people import CONFLICTS, Directory
+from countersign.domain.people import CONFLICTS, Directory, Role
 from countersign.domain.proving.powers import powers
 from countersign.domain.proving.proof import Answer, Finding, Overlap, People, Proof, Severity, Witness
 from countersign.domain.proving.seating import Census, Seat, seat_all, seats_of
@@ -67,15 +68,36 @@ class Prover:
 
     def prove(self) -> Proof:
         """Return the answers for every entitlement, in the order of their ids."""
+        authors = self._directory.holders(Role.CATALOG_AUTHOR)
+        pair = self._each_others_rules(authors)
+        unchangeable = Finding(
+            severity=Severity.WARNING,
+            code="no-two-authors",
+            about="rulebook",
+            detail=f"there are no two authors who could change the rules; authors: {People.of(authors)}",
+        )
         answers = [self.answer(entitlement) for _, entitlement in sorted(self._catalog.entitlements.items())]
         return Proof(
             catalog=self._catalog.digest,
             directory=self._directory.digest,
             persons=sum(self._directory.is_active(person) for person in self._directory.persons),
+            authors=People.of(authors),
+            each_others_rules=pair,
             answers=answers,
             powers=powers(self._directory),
-            findings=[*self._conflicts(), *(finding for answer in answers for finding in findings_of(answer))],
+            findings=[
+                *self._conflicts(),
+                *([unchangeable] if pair is None else []),
+                *(finding for answer in answers for finding in findings_of(answer)),
+            ],
         )
+
+    def _each_others_rules(self, authors: frozenset[str]) -> tuple[str, str] | None:
+        """Return an author and another who can approve what the first proposes; machines propose and do not approve."""
+        for approving in sorted(authors - self._directory.machines_only):
+            for proposing in sorted(authors - {approving}):
+                return proposing, approving
+        return None
 
     def _served(self, seats: tuple[str, ...], askers: frozenset[str]) -> tuple[frozenset[str], Witness | None]:
         """Return whose requests nobody could approve, and a witness for one whose request somebody could."""

@@ -23,6 +23,9 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield f"directory  {proof.directory}"
     yield f"covers     {len(proof.answers)} entitlements, {proof.persons} active persons"
     yield f"verdict    {'holds' if proof.ok else 'DOES NOT HOLD'}: {len(failures)} failures, {len(warnings)} warnings"
+    pair = proof.each_others_rules
+    change = "nobody" if pair is None else f"2 together, such as {pair[0]} (proposes) + {pair[1]} (approves)"
+    yield f"rules      changed by {change}"
     yield from _part("Entitlements")
     yield from _table(HEADINGS, [_row(answer) for answer in proof.answers])
     yield from _part("Rules, and one smallest set of persons for each")

@@ -19,7 +19,6 @@ from countersign.auditlog.leaf import Entry, Leaf, NotALeaf
 from countersign.auditlog.merkle import HASH_SIZE
 from countersign.auditlog.openings import check_opening
 from countersign.auditlog.report import Failure, Report
-from countersign.auditlog.verify import verify_entries
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.sources import Trust
 from countersign.store import schema
@@ -60,12 +59,7 @@ def verify_database(url: str, trust: Trust) -> Report:
 
 def _verify(log: _Log, trust: Trust) -> Report:
     texts: list[Failure] = []
-    report = verify_entries(
-        _opened(log, texts),
-        head=log.head(),
-        checkpoints=trust.with_found(log.newest_checkpoint()),
-        verifiers=trust.verifiers,
-    )
+    report = trust.verify(_opened(log, texts), head=log.head(), found=log.newest_checkpoint())
     return replace(report, failures=(*report.failures, *texts))
 
 

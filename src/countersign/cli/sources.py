@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from countersign.auditlog.anchors import Head
 from countersign.auditlog.bulk import verify_directory
+from countersign.auditlog.leaf import Entry
+from countersign.auditlog.meaning import MeaningCheck
 from countersign.auditlog.note import NotAKey, Verifier, read_vkey
 from countersign.auditlog.report import Report
-from countersign.auditlog.tiles import LogDirectory
+from countersign.auditlog.tiles import WIDTH, BadTile, LogDirectory
 from countersign.auditlog.verify import verify_entries
 from countersign.cli.client import Client
 from countersign.cli.exported import CHECKPOINT, ENTRIES, Exported, read_chunks, split_lines
@@ -25,18 +28,30 @@ class Trust:
     Attributes:
         verifiers: public keys that he trusts.
         checkpoints: signed notes that he kept from earlier.
+        meaning: the replay that judges what the entries say; None to judge bytes only.
     """
 
     verifiers: Sequence[Verifier]
     checkpoints: Sequence[str]
+    meaning: MeaningCheck | None = None
 
     def with_found(self, note: str | None) -> list[str]:
         """Return his own checkpoints and the one that came with the log; without a key none says anything."""
         found = [] if note is None else [note]
         return [*self.checkpoints, *found] if self.verifiers else []
 
+    def verify(self, entries: Iterable[Entry], *, head: Head | None, found: str | None) -> Report:
+        """Verify entries, their bytes and what they mean, against what came with the log."""
+        report = verify_entries(
+            entries if self.meaning is None else self.meaning.watch(entries),
+            head=head,
+            checkpoints=self.with_found(found),
+            verifiers=self.verifiers,
+        )
+        return report if self.meaning is None else self.meaning.joined(report)
 
-def read_trust(keys: Sequence[str], checkpoints: Sequence[Path]) -> Trust:
+
+def read_trust(keys: Sequence[str], checkpoints: Sequence[Path], *, meaning: MeaningCheck | None = None) -> Trust:
     """Read keys, each as text or as the file that holds it, and checkpoint files.
 
     Raises:
@@ -45,7 +60,9 @@ def read_trust(keys: Sequence[str], checkpoints: Sequence[Path]) -> Trust:
     if checkpoints and not keys:
         raise usage("a checkpoint says nothing without the key that signed it", field="--key")
     return Trust(
-        verifiers=[_key(given) for given in keys], checkpoints=[read_text(path, "--checkpoint") for path in checkpoints]
+        verifiers=[_key(given) for given in keys],
+        checkpoints=[read_text(path, "--checkpoint") for path in checkpoints],
+        meaning=meaning,
     )
 
 
@@ -81,18 +98,14 @@ def verify_path(path: Path, trust: Trust) -> Report:
     if (path / "tile").is_dir():
         if not trust.verifiers:
             raise usage("a folder of tiles is verified against its checkpoint, which needs --key", field="--key")
-        return verify_directory(LogDirectory(path), checkpoints=trust.checkpoints, verifiers=trust.verifiers)
+        return _verify_tiles(LogDirectory(path), trust)
     entries, note = (path / ENTRIES, path / CHECKPOINT) if path.is_dir() else (path, None)
     if not entries.is_file():
         raise usage(f"there is no exported log at {path}", field="PATH")
     found = read_text(note, "PATH") if note is not None and note.is_file() else None
     exported = Exported(lines=split_lines(read_chunks(entries)))
     try:
-        return exported.finished(
-            verify_entries(
-                exported.entries(), head=None, checkpoints=trust.with_found(found), verifiers=trust.verifiers
-            )
-        )
+        return exported.finished(trust.verify(exported.entries(), head=None, found=found))
     except OSError as error:
         raise CommandFailed(f"{entries} cannot be read: {error.strerror}", code="unreadable") from None
 
@@ -105,9 +118,21 @@ def verify_live(client: Client, trust: Trust) -> Report:
     """
     found = newest_checkpoint(client)
     exported = Exported(lines=split_lines(client.stream("/audit/export")))
-    return exported.finished(
-        verify_entries(exported.entries(), head=None, checkpoints=trust.with_found(found), verifiers=trust.verifiers)
-    )
+    return exported.finished(trust.verify(exported.entries(), head=None, found=found))
+
+
+def _verify_tiles(log: LogDirectory, trust: Trust) -> Report:
+    report = verify_directory(log, checkpoints=trust.checkpoints, verifiers=trust.verifiers)
+    if trust.meaning is None:
+        return report
+    for start in range(0, report.size, WIDTH):
+        try:
+            leaves = log.leaves(start // WIDTH, min(WIDTH, report.size - start))
+        except BadTile:
+            break  # said already, of the bundle itself
+        for index, leaf in enumerate(leaves, start):
+            trust.meaning.read(index, leaf)
+    return trust.meaning.joined(report)
 
 
 def newest_checkpoint(client: Client) -> str | None:

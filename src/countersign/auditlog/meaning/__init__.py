@@ -32,7 +32,9 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `stop-self-lifted`, `stop-unknown` | lifting | by who placed it; of none in force |
 | `rules-alone`, `rules-unproposed`, `rules-again` | rulebook | by one person; not what was proposed and approved; first twice |
 | `proposal-unknown` | decision | of a proposal that is not open |
+| `envelope-void`, `emergency-untold` | request, draw | an envelope that does not cover it; break-glass that was not told |
 | `fact-shape`, `leaf-format` | the entry | it does not say what entries of its type say |
+| `emergency-unreviewed` (high) | break-glass | the word on it afterwards is overdue |
 | `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
 | `anomaly`, `clock-step` (high) | the entry | a provider holds what the log does not explain; the clock disagreed |
 | `unknown-type` (low) | the entry | a newer broker's fact, not judged |

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning.approvals import Approvals
+from countersign.auditlog.meaning.emergencies import Emergencies
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
 from countersign.auditlog.meaning.ledger import Fact, Ledger, past
 from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
-from countersign.domain import facts
+from countersign.auditlog.report import Failure, Report
 
 GRACE = timedelta(seconds=60)
 """How long after its time something may stand open at the end of a log: the sweep needs seconds, and a retry up to 45."""
 
-KNOWN_TYPES = frozenset(kind.type for kind in facts.Fact.__subclasses__())
+UNJUDGED = frozenset({"token.issued", "token.revoked", "act.refused", "audit.asked", "break-glass.unreviewed"})
+"""Types that say nothing which another entry could contradict."""
 
 Judge = Callable[[int, Fact], None]
 
@@ -32,7 +35,8 @@ class MeaningCheck:
     def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
         self._ledger = ledger = Ledger(thresholds=thresholds)
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
-        self._order = order = Order(ledger=ledger)
+        order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
+        self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
             "broker.started": (order.started,),
@@ -41,12 +45,12 @@ class MeaningCheck:
             "rulebook.decided": (order.judge_act, order.decided),
             "clock.stepped": (order.stepped,),
             "person.disabled": (order.disabled_person,),
-            "request.submitted": (order.judge_act, approvals.submitted),
+            "request.submitted": (order.judge_act, approvals.submitted, emergencies.submitted),
             "review.recorded": (order.judge_act, approvals.reviewed),
             "request.decided": (approvals.decided,),
             "grant.opened": (approvals.opened,),
             "grant.closed": (approvals.closed,),
-            "lease.prepared": (order.judge_act, order.judge_draw, lives.prepared),
+            "lease.prepared": (order.judge_act, order.judge_draw, emergencies.judge_draw, lives.prepared),
             "lease.reserved": (lives.reserved,),
             "lease.issued": (lives.issued,),
             "lease.end-asked": (lives.end_asked,),
@@ -54,14 +58,14 @@ class MeaningCheck:
             "lease.overdue": (lives.overdue,),
             "lease.dead": (lives.dead,),
             "provider.anomaly": (order.strange,),
+            "envelope.proposed": (order.judge_act, emergencies.proposed),
+            "envelope.signed": (order.judge_act, emergencies.signed),
+            "envelope.revoked": (order.judge_act, emergencies.revoked),
+            "break-glass.opened": (emergencies.opened,),
+            "break-glass.reviewed": (order.judge_act, emergencies.reviewed),
             "stop.placed": (order.judge_act, order.stopped),
             "stop.lifted": (order.judge_act, order.lifted),
         }
-
-    @property
-    def broken(self) -> bool:
-        """Whether something was found so far that makes the log fail."""
-        return any(finding.severity is Severity.BROKEN for finding in self._ledger.findings)
 
     @property
     def omitted(self) -> int:
@@ -105,9 +109,21 @@ class MeaningCheck:
         ledger = self._ledger
         try:
             self._judge_open()
+            self._emergencies.finish()
         except (TypeError, ValueError) as error:
             ledger.broken(0, "fact-shape", f"a time that is none: {error}")
         return sorted(ledger.findings, key=lambda finding: finding.index)
+
+    def joined(self, report: Report) -> Report:
+        """Return a verification of bytes with what is broken in their meaning, once each."""
+        known = {(failure.index, failure.code) for failure in report.failures}
+        found = (finding for finding in self.finish() if finding.severity is Severity.BROKEN)
+        failures = tuple(
+            Failure(index=each.index, code=each.code, detail=each.detail)
+            for each in found
+            if (each.index, each.code) not in known
+        )
+        return replace(report, failures=(*report.failures, *failures), omitted=report.omitted + self.omitted)
 
     def _judge_open(self) -> None:
         ledger = self._ledger
@@ -142,6 +158,6 @@ class MeaningCheck:
 
     def _other(self, index: int, fact: Fact) -> None:
         kind = fact["type"]
-        if kind not in KNOWN_TYPES and kind not in self._strange_types:
+        if kind not in UNJUDGED and kind not in self._strange_types:
             self._strange_types.add(kind)
             self._ledger.note(index, "unknown-type", Severity.LOW, f"this version does not know what {kind} means")

@@ -37,6 +37,8 @@ class OpenRequest:
     approvers: list[str] = field(default_factory=list)
     denied: bool = False
     granted: bool = False
+    emergency: bool = False
+    envelope: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class OpenGrant:
     closed_at: str | None = None
     closed_index: int = 0
     alive: int = 0
+    told: bool = False
     served: set[str] = field(default_factory=set)
 
 

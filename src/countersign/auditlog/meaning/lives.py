@@ -49,7 +49,7 @@ class Lives:
             ledger.broken(index, "draw-by-another", f"{data['grant']} was granted to {request.person}")
         if (data["request"], data["digest"]) != (grant.request_id, request.digest):
             ledger.broken(index, "lease-mismatch", f"{name} names another request or digest than its grant")
-        if sorted(data["approvers"]) != sorted(grant.approvers):
+        if sorted(data["approvers"]) != sorted(request.approvers if request.envelope else grant.approvers):
             ledger.broken(index, "approvers-mismatch", f"{name} names other approvers than its grant")
         if grant.used >= grant.draws:
             ledger.broken(index, "draws-exceeded", f"{data['grant']} allows {grant.draws}, and {grant.used} were used")

@@ -163,6 +163,7 @@ class World:
             duration_s=seconds,
             reason=more.pop("reason", "invoice 4711 is stuck"),
             ticket=more.pop("ticket", "OPS-1"),
+            emergency=more.pop("emergency", None),
         )
         return self.broker.requests.submit(self.principal(who), ask, **more)
 

@@ -28,8 +28,10 @@ from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
 from countersign.providers.base import Provider, ProviderTrouble
 from countersign.scheduler import Beat, Metronome
+from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
 from countersign.service.control import Control
+from countersign.service.envelopes import Envelopes
 from countersign.service.evidence import Evidence
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
@@ -95,6 +97,8 @@ def assemble(
         questions=Questions(office=office, requests=requests),
         control=Control(office=office),
         rulemaking=Rulemaking(office=office),
+        envelopes=Envelopes(office=office, requests=requests),
+        afterwards=Afterwards(office=office),
         issuer=Issuer(office=office, providers=providers),
         sweeper=Sweeper(
             office=office,

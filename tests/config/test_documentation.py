@@ -13,7 +13,14 @@ import pytest
 from pydantic import BaseModel
 
 from countersign.config.catalog import parse_catalog
-from countersign.config.catalog_file import CapsTable, EntitlementTable, FactorTable, ParameterTable, TargetTable
+from countersign.config.catalog_file import (
+    BreakGlassTable,
+    CapsTable,
+    EntitlementTable,
+    FactorTable,
+    ParameterTable,
+    TargetTable,
+)
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import GroupTable, PersonTable, PrincipalTable, parse_directory
 from countersign.config.patterns import fault_of
@@ -84,12 +91,18 @@ def test_the_first_entitlement_prints_every_key() -> None:
     keys = set(file["entitlement"][0]) | {"parameters"}
     assert keys == set(EntitlementTable.model_fields)
     assert set(file["entitlement"][0]["caps"]) == set(CapsTable.model_fields)
+    assert set(file["entitlement"][0]["break_glass"]) == set(BreakGlassTable.model_fields)
     assert set(file["target"][0]) == set(TargetTable.model_fields)
 
 
 @pytest.mark.parametrize(
     ("heading", "model"),
-    [("### `[[target]]`", TargetTable), ("### `[[entitlement]]`", EntitlementTable), ("### `caps`", CapsTable)],
+    [
+        ("### `[[target]]`", TargetTable),
+        ("### `[[entitlement]]`", EntitlementTable),
+        ("### `caps`", CapsTable),
+        ("### `break_glass`", BreakGlassTable),
+    ],
 )
 def test_every_key_of_the_catalog_is_explained_with_its_default(heading: str, model: type[BaseModel]) -> None:
     explained = {cells[0].strip("`"): cells for cells in rows("catalog.md", heading)}

@@ -65,6 +65,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "draws-exhausted": (409, "All draws are used"),
     "rule-changed": (409, "The rule has changed since"),
     "approval-void": (409, "The approvals no longer suffice"),
+    "review-outstanding": (409, "An earlier break-glass is not reviewed yet"),
     "already-delivered": (409, "The secret was handed over before"),
     "idempotency-key-reused": (409, "The key was used for something else"),
     "conflict": (409, "Someone else was faster"),

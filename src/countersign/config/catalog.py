@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from countersign.config.catalog_file import (
     LONGEST_ACCESS_S,
+    BreakGlassTable,
     CatalogFile,
     EntitlementTable,
     ParameterTable,
@@ -19,7 +20,7 @@ from countersign.config.catalog_file import (
 )
 from countersign.config.problems import ConfigError, Problem, located, problems_of, shown
 from countersign.config.tomlfile import read_toml
-from countersign.domain.entitlement import Caps, Catalog, Entitlement, Factor, Parameter, Target
+from countersign.domain.entitlement import BreakGlass, Caps, Catalog, Entitlement, Factor, Parameter, Target
 from countersign.domain.refusals import Invalid
 
 
@@ -99,6 +100,19 @@ class _Check:
         yield from self._repeated("requesters", item.requesters or ())
         for name, parameter in item.parameters.items():
             yield from self._parameter(name, parameter)
+        if item.break_glass is not None:
+            yield from self._break_glass(item, item.break_glass)
+
+    def _break_glass(self, item: EntitlementTable, table: BreakGlassTable) -> Iterator[Problem]:
+        if not item.min_duration_s <= table.max_duration_s <= item.max_duration_s:
+            yield self._problem(
+                "break_glass",
+                "max_duration_s",
+                expected=f"at least {shown(item.min_duration_s)} and at most {shown(item.max_duration_s)},"
+                " as the entitlement says",
+                got=shown(table.max_duration_s),
+            )
+        yield from self._repeated("break_glass", [factor.group for factor in table.review], "group", within="review")
 
     def _target(self, item: EntitlementTable) -> Iterator[Problem]:
         target = self._targets.get(item.target)
@@ -131,15 +145,16 @@ class _Check:
                 got=shown(item.caps.seconds_per_person_day),
             )
 
-    def _repeated(self, key: str, names: Sequence[str], *inner: str) -> Iterator[Problem]:
+    def _repeated(self, key: str, names: Sequence[str], *inner: str, within: str | None = None) -> Iterator[Problem]:
+        path = (key,) if within is None else (key, within)
         for position, name in enumerate(names):
             if name in names[:position]:
                 yield self._problem(
-                    key,
+                    *path,
                     position,
                     *inner,
                     expected="each group once",
-                    got=f"{shown(name)}, which is also that of {key}[{names.index(name)}]",
+                    got=f"{shown(name)}, which is also that of {path[-1]}[{names.index(name)}]",
                 )
 
     def _parameter(self, name: str, table: ParameterTable) -> Iterator[Problem]:
@@ -167,6 +182,16 @@ def _parameter(name: str, table: ParameterTable) -> Parameter:
     return Parameter(name=name, values=table.values or (), pattern=table.pattern, default=table.default)
 
 
+def _break_glass(table: BreakGlassTable, *, owner: str) -> BreakGlass:
+    return BreakGlass(
+        review=tuple(Factor(group=factor.group, count=factor.count) for factor in table.review),
+        max_duration=timedelta(seconds=table.max_duration_s),
+        after_review=timedelta(seconds=table.after_review_s),
+        reviewers=table.reviewers or owner,
+        per_incident=table.per_incident,
+    )
+
+
 def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
     return Entitlement(
         id=table.id,
@@ -187,4 +212,5 @@ def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
         requesters=table.requesters,
         caps=Caps(**table.caps.model_dump()),
         description=table.description,
+        break_glass=None if table.break_glass is None else _break_glass(table.break_glass, owner=table.owner),
     )

@@ -130,6 +130,16 @@ class CapsTable(Table):
     seconds_per_person_day: Annotated[int, Field(ge=1, le=LONGEST_WAIT_S)] = 8 * 3600
 
 
+class BreakGlassTable(Table):
+    """`[entitlement.break_glass]`; `reviewers` is the owner where it is not given."""
+
+    review: Annotated[tuple[FactorTable, ...], Field(strict=False, min_length=1)]
+    max_duration_s: Annotated[int, Field(ge=1)]
+    after_review_s: Wait = 24 * 3600
+    reviewers: Name | None = None
+    per_incident: Annotated[int, Field(ge=1, le=20)] = 3
+
+
 class EntitlementTable(Table):
     """`[[entitlement]]`."""
 
@@ -151,6 +161,7 @@ class EntitlementTable(Table):
     requesters: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] | None = None
     caps: CapsTable = CapsTable()
     description: Line = ""
+    break_glass: BreakGlassTable | None = None
 
 
 class CatalogFile(Table):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from countersign.config.problems import Problem, Severity, shown
-from countersign.domain.entitlement import Catalog, Entitlement
+from countersign.domain.entitlement import BreakGlass, Catalog, Entitlement, Factor
 from countersign.domain.people import Directory, Role
 from countersign.domain.review import could_be_reached
 
@@ -41,9 +41,16 @@ class _Pair:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._owner()
-        yield from self._factors()
+        yield from self._factors("review", self._entitlement.review)
         yield from self._asking()
-        yield from self._reachable()
+        yield from self._reachable("review", self._entitlement.review)
+        if self._entitlement.break_glass is not None:
+            yield from self._break_glass(self._entitlement.break_glass)
+
+    def _break_glass(self, break_glass: BreakGlass) -> Iterator[Problem]:
+        yield from self._factors("break_glass.review", break_glass.review)
+        yield from self._reachable("break_glass.review", break_glass.review)
+        yield from self._group("break_glass.reviewers", break_glass.reviewers)
 
     def _problem(self, key: str, expected: str, got: str, severity: Severity) -> Problem:
         where = f"entitlement {shown(self._entitlement.id)}.{key}"
@@ -60,9 +67,9 @@ class _Pair:
     def _owner(self) -> Iterator[Problem]:
         yield from self._group("owner", self._entitlement.owner)
 
-    def _factors(self) -> Iterator[Problem]:
-        for position, factor in enumerate(self._entitlement.review):
-            place = f"review[{position}]"
+    def _factors(self, key: str, rule: Sequence[Factor]) -> Iterator[Problem]:
+        for position, factor in enumerate(rule):
+            place = f"{key}[{position}]"
             yield from self._group(f"{place}.group", factor.group)
             members = self._directory.members(factor.group)
             able = members & self._approvers
@@ -91,13 +98,12 @@ class _Pair:
             return self._requesters
         return self._requesters & frozenset(person for group in groups for person in self._directory.members(group))
 
-    def _reachable(self) -> Iterator[Problem]:
+    def _reachable(self, key: str, rule: Sequence[Factor]) -> Iterator[Problem]:
         """Find those who may ask and whose request nobody could sign off.
 
         Only a person who sits in a factor with no more approvers than the rule has seats can be missed there; everyone
         else is answered by one shared look.
         """
-        rule = self._entitlement.review
         seats = sum(factor.count for factor in rule)
         able = [self._directory.members(factor.group) & self._approvers for factor in rule]
         needed = frozenset(person for group in able if len(group) <= seats for person in group)
@@ -105,10 +111,10 @@ class _Pair:
         answers: dict[str | None, bool] = {}
         stuck = []
         for person in asking:
-            key = person if person in needed else None
-            if key not in answers:
-                answers[key] = could_be_reached(rule, requester=person, directory=self._directory)
-            if not answers[key]:
+            asked = person if person in needed else None
+            if asked not in answers:
+                answers[asked] = could_be_reached(rule, requester=person, directory=self._directory)
+            if not answers[asked]:
                 stuck.append(person)
         if stuck:
             names = ", ".join(stuck[:NAMED_AT_MOST]) + (
@@ -116,4 +122,4 @@ class _Pair:
             )
             got = "nobody could ever approve" if len(stuck) == len(asking) else f"nobody could approve for {names}"
             expected = "a rule that others can fill for everyone who may ask"
-            yield self._problem("review", expected, got, Severity.WARNING)
+            yield self._problem(key, expected, got, Severity.WARNING)

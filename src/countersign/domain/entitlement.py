@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from countersign.domain.canonical import digest
+from countersign.domain.emergency import Emergency
 from countersign.domain.people import Directory, Role
 from countersign.domain.refusals import Invalid
 
@@ -103,6 +104,35 @@ class Target:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BreakGlass:
+    """What an emergency changes: who signs, for how much shorter, and who says afterwards whether it was justified.
+
+    Attributes:
+        review: the rule that counts in an emergency; never without a second person.
+        max_duration: the longest access, whole seconds.
+        after_review: how long after the grant opened the review after the fact is owed.
+        reviewers: the group whose members give it.
+        per_incident: for so many accesses of one incident one person may owe a review at once.
+    """
+
+    review: tuple[Factor, ...]
+    max_duration: timedelta
+    after_review: timedelta
+    reviewers: str
+    per_incident: int
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "review": [{"group": f.group, "count": f.count} for f in self.review],
+            "max_duration_s": _seconds(self.max_duration),
+            "after_review_s": _seconds(self.after_review),
+            "reviewers": self.reviewers,
+            "per_incident": self.per_incident,
+        }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entitlement:
     """A catalog item. Durations are whole seconds; `draw_ttl` is how long an approval waits to be drawn."""
@@ -125,6 +155,7 @@ class Entitlement:
     requesters: tuple[str, ...] | None
     caps: Caps
     description: str = ""
+    break_glass: BreakGlass | None = None
 
     def document(self) -> dict[str, Any]:
         """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
@@ -160,12 +191,18 @@ class Entitlement:
                 "seconds_per_person_day": self.caps.seconds_per_person_day,
             },
             "description": self.description,
-        }
+        } | ({} if self.break_glass is None else {"break_glass": self.break_glass.document()})
 
     @cached_property
     def rule_digest(self) -> str:
         """The digest that a request pins; an edit elsewhere in the catalog leaves it as it was."""
         return digest("countersign/rule/v1", self.document())
+
+    def rule_for(self, emergency: Emergency | None) -> tuple[Factor, ...]:
+        """Return the rule that counts: the normal one, also for envelopes, or that of break-glass; without one, nobody's."""
+        if emergency is None or emergency.envelope is not None:
+            return self.review
+        return () if self.break_glass is None else self.break_glass.review
 
     def may_be_requested_by(self, person: str, directory: Directory) -> bool:
         """Say whether a person may ask: holds the requester role and, where the entitlement names groups, is in one."""
@@ -195,18 +232,35 @@ class Entitlement:
                 raise Invalid(f"{self.id} needs the parameter {name}", field=f"parameters.{name}")
         return judged
 
-    def judge_duration(self, seconds: int) -> timedelta:
-        """Return the duration if it lies within the entitlement's bounds.
+    def demand_break_glass(self) -> BreakGlass:
+        """Return what an emergency changes.
 
         Raises:
-            Invalid: naming `duration_s`.
+            Invalid: naming `emergency`; this entitlement knows none.
         """
-        low, high = _seconds(self.min_duration), _seconds(self.max_duration)
+        if self.break_glass is None:
+            raise Invalid(
+                f"{self.id} knows no break-glass",
+                field="emergency",
+                rule=f"entitlement {self.id}: break_glass",
+                hint="ask without it",
+            )
+        return self.break_glass
+
+    def judge_duration(self, seconds: int, *, emergency: Emergency | None = None) -> timedelta:
+        """Return the duration if it lies within the entitlement's bounds, in an emergency the narrower ones.
+
+        Raises:
+            Invalid: naming `duration_s`, or `emergency` where there is no break-glass.
+        """
+        longest = self.max_duration if emergency is None else self.demand_break_glass().max_duration
+        low, high = _seconds(self.min_duration), _seconds(longest)
         if not low <= seconds <= high:
+            where = "" if emergency is None else "break_glass."
             raise Invalid(
                 f"duration_s must lie between {low} and {high}",
                 field="duration_s",
-                rule=f"entitlement {self.id}: min_duration_s = {low}, max_duration_s = {high}",
+                rule=f"entitlement {self.id}: min_duration_s = {low}, {where}max_duration_s = {high}",
             )
         return timedelta(seconds=seconds)
 

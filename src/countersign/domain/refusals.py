@@ -126,6 +126,12 @@ class Limit(Refused):
     code = "limit"
 
 
+class ReviewOutstanding(Refused):
+    """An earlier break-glass of this person has not been reviewed."""
+
+    code = "review-outstanding"
+
+
 class AlreadyDelivered(Refused):
     """A replayed draw: the secret was handed over once and is not kept."""
 

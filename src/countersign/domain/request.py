@@ -12,6 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from countersign.domain.canonical import commitment, digest
+from countersign.domain.emergency import Emergency
 from countersign.domain.refusals import WindowOver, WrongState
 from countersign.domain.timestamps import spell
 
@@ -75,11 +76,15 @@ class Request:
     ticket: Sealed | None
     submitted_at: datetime
     lapses_at: datetime
+    emergency: Emergency | None = None
     state: RequestState = RequestState.PENDING
     version: int = 1
 
     def statement(self) -> dict[str, object]:
-        """Return what a reviewer signs: everything that decides what is given, free texts as commitments."""
+        """Return what a reviewer signs: everything that decides what is given, free texts as commitments.
+
+        The mark of an emergency is in it only where there is one.
+        """
         return {
             "id": self.id,
             "person": self.person,
@@ -90,7 +95,7 @@ class Request:
             "reason": self.reason.commitment,
             "ticket": None if self.ticket is None else self.ticket.commitment,
             "submitted_at": spell(self.submitted_at),
-        }
+        } | ({} if self.emergency is None else {"emergency": self.emergency.document()})
 
     @property
     def digest(self) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from countersign.service.afterwards import Afterwards
 from countersign.service.control import Control
+from countersign.service.envelopes import Envelopes
 from countersign.service.evidence import Evidence
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
@@ -19,7 +21,7 @@ from countersign.service.tokens import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first six face people, the others face providers and the log."""
+    """All use cases. The first eight face people, the others face providers and the log."""
 
     office: Office
     gate: Gate
@@ -27,6 +29,8 @@ class Broker:
     questions: Questions
     control: Control
     rulemaking: Rulemaking
+    envelopes: Envelopes
+    afterwards: Afterwards
     issuer: Issuer
     sweeper: Sweeper
     reconciler: Reconciler

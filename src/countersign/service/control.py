@@ -14,7 +14,6 @@ from countersign.domain.lease import Cause
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import Invalid, NotEligible, NotFound, NotPermitted, NotYours
 from countersign.domain.request import RequestEvent, RequestState, Sealed
-from countersign.domain.review import Decision
 from countersign.service.endings import close_grant, decide_request
 from countersign.service.office import Office
 from countersign.service.rules import Rules
@@ -63,7 +62,7 @@ class Control:
         with self.office.attempt(principal, act="revoke", subject=grant_id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
             grant = self._seen(tx, principal, rules, grant_id)
-            signed = {r.person for r in tx.reviews(grant.request_id) if r.decision is Decision.APPROVE}
+            signed = tx.granters(grant.request_id)
             if principal.person not in signed | {grant.person} and not self._is_operator(principal, rules):
                 raise NotEligible(
                     f"{principal.person} may not revoke {grant.id}",

@@ -166,15 +166,15 @@ class Questions:
             return RequestView(
                 request=request, reviews=reviews, quorum=None, preview=None, grant=grant, latest_end=None, may_review=()
             )
-        quorum, _ = standing_of(request, reviews, entitlement=entitlement, rules=rules)
+        quorum, _ = standing_of(tx, request, entitlement=entitlement, rules=rules)
         try:
             preview = self.requests.preview(request, entitlement)
         except Invalid:
             preview = None
         done = {review.person for review in reviews} | {request.person} | rules.authors_of(entitlement.id)
-        eligible = {p for f in entitlement.review for p in rules.directory.members(f.group)} & rules.directory.holders(
-            Role.APPROVER
-        )
+        eligible = {
+            p for f in entitlement.rule_for(request.emergency) for p in rules.directory.members(f.group)
+        } & rules.directory.holders(Role.APPROVER)
         return RequestView(
             request=request,
             reviews=reviews,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from countersign.domain.emergency import Emergency
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.facts import GrantOpened, RequestSubmitted, ReviewRecorded
-from countersign.domain.grant import Grant
+from countersign.domain.facts import RequestSubmitted, ReviewRecorded
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import (
@@ -27,6 +27,7 @@ from countersign.domain.request import Request, RequestEvent, RequestState
 from countersign.domain.review import Decision, Review, could_be_reached, eligible_for
 from countersign.providers.base import Order, Preview, Unfit
 from countersign.service.endings import decide_request
+from countersign.service.granting import open_grant, refuse_author, refuse_while_owed
 from countersign.service.judgement import standing_of
 from countersign.service.office import Office, refuse_if_stopped, remember, replayed
 from countersign.service.rules import Rules
@@ -46,6 +47,7 @@ class Ask:
     duration_s: int
     reason: str
     ticket: str | None = None
+    emergency: Emergency | None = None
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON, to know a repeated call again."""
@@ -55,6 +57,7 @@ class Ask:
             "duration_s": self.duration_s,
             "reason": self.reason,
             "ticket": self.ticket,
+            "emergency": None if self.emergency is None else self.emergency.document(),
         }
 
 
@@ -88,17 +91,19 @@ class Requests:
                     f"{principal.person} may not request {entitlement.id}",
                     rule=f"entitlement {entitlement.id}: requesters",
                 )
-            _refuse_author(principal.person, entitlement.id, rules)
-            request = self._draft(tx, principal, entitlement, ask)
-            self._preview(request, entitlement)
+            refuse_author(principal.person, entitlement.id, rules)
+            request = self.draft(tx, principal, entitlement, ask)
+            self.preview(request, entitlement)
             signers = rules.directory.without(rules.authors_of(entitlement.id))
-            if not could_be_reached(entitlement.review, requester=principal.person, directory=signers):
+            if not could_be_reached(entitlement.rule_for(ask.emergency), requester=principal.person, directory=signers):
                 raise NobodyCanApprove(
                     f"no set of persons other than {principal.person} can approve {entitlement.id} today",
                     rule=f"entitlement {entitlement.id}: review",
                     hint="ask the entitlement's owner to mend the groups",
                 )
-            self._refuse_beyond_caps(tx, request, entitlement)
+            self.refuse_beyond_caps(tx, request, entitlement)
+            if ask.emergency is not None:
+                refuse_while_owed(tx, principal.person, ask.emergency, entitlement)
             tx.add_request(request, target=entitlement.target.id)
             remember(tx, principal, key, call="request", body=ask.body(), result=request.id)
             tx.record(
@@ -158,10 +163,19 @@ class Requests:
             )
             if decision is Decision.DENY:
                 return decide_request(tx, request, RequestEvent.DENY, actor=principal.person)
-            quorum, approvers = standing_of(request, [*reviews, review], entitlement=entitlement, rules=rules)
+            quorum, approvers = standing_of(tx, request, entitlement=entitlement, rules=rules)
             if not quorum.reached:
                 return request
-            return self._approve(tx, request, entitlement, approvers=approvers, last=principal.person)
+            approved, _ = open_grant(
+                self.office,
+                tx,
+                request,
+                entitlement=entitlement,
+                rules=rules,
+                approvers=approvers,
+                actor=principal.person,
+            )
+            return approved
 
     def withdraw(self, principal: Principal, request_id: str) -> Request:
         """Take a pending request back.
@@ -175,11 +189,12 @@ class Requests:
                 raise NotYours(f"{request.id} was made by someone else", rule="only the requester withdraws")
             return decide_request(tx, request, RequestEvent.WITHDRAW, actor=principal.person)
 
-    def preview(self, request: Request, entitlement: Entitlement) -> Preview:
-        """Return what a request would give, in words and exact privileges."""
-        return self._preview(request, entitlement)
+    def draft(self, tx: Tx, principal: Principal, entitlement: Entitlement, ask: Ask) -> Request:
+        """Return what was asked, judged against the entitlement.
 
-    def _draft(self, tx: Tx, principal: Principal, entitlement: Entitlement, ask: Ask) -> Request:
+        Raises:
+            Invalid: naming the field.
+        """
         return Request(
             id=self.office.new_id(REQUEST),
             person=principal.person,
@@ -187,14 +202,20 @@ class Requests:
             entitlement=entitlement.id,
             rule_digest=entitlement.rule_digest,
             parameters=entitlement.judge_parameters(ask.parameters),
-            duration=entitlement.judge_duration(ask.duration_s),
+            duration=entitlement.judge_duration(ask.duration_s, emergency=ask.emergency),
             reason=self.office.seal(ask.reason, field="reason"),
             ticket=None if ask.ticket is None else self.office.seal(ask.ticket, field="ticket"),
             submitted_at=tx.now,
             lapses_at=tx.now + entitlement.review_ttl,
+            emergency=ask.emergency,
         )
 
-    def _preview(self, request: Request, entitlement: Entitlement) -> Preview:
+    def preview(self, request: Request, entitlement: Entitlement) -> Preview:
+        """Return what a request would give, in words and exact privileges.
+
+        Raises:
+            Invalid: the provider would not serve it.
+        """
         order = Order(
             lease_id=make_id(LEASE, bytes(RANDOM_BYTES)),
             grant_id=make_id(GRANT, bytes(RANDOM_BYTES)),
@@ -218,7 +239,12 @@ class Requests:
         except Unfit as unfit:
             raise Invalid(str(unfit), field=unfit.field or "entitlement") from unfit
 
-    def _refuse_beyond_caps(self, tx: Tx, request: Request, entitlement: Entitlement) -> None:
+    def refuse_beyond_caps(self, tx: Tx, request: Request, entitlement: Entitlement) -> None:
+        """Refuse what is more than one person, or all together, may hold.
+
+        Raises:
+            Limit: naming the cap.
+        """
         caps, person, target = entitlement.caps, request.person, entitlement.target.id
         tx.serialise(f"person {person}")
         pending = tx.requests(person=person, state=RequestState.PENDING, limit=caps.pending_per_person)
@@ -267,62 +293,14 @@ class Requests:
             )
         if not principal.human:
             raise NotEligible(f"{principal.id} is not a human principal", rule="only people sign")
-        _refuse_author(principal.person, entitlement.id, rules)
-        groups = eligible_for(
-            entitlement.review, person=principal.person, requester=request.person, directory=rules.directory
-        )
+        refuse_author(principal.person, entitlement.id, rules)
+        rule = entitlement.rule_for(request.emergency)
+        groups = eligible_for(rule, person=principal.person, requester=request.person, directory=rules.directory)
         if not groups:
-            names = ", ".join(f.group for f in entitlement.review)
+            names = ", ".join(f.group for f in rule)
             raise NotEligible(
                 f"{principal.person} is no approver of {entitlement.id}",
                 rule=f"entitlement {entitlement.id}: review by {names}",
                 hint="no role stands in for an approver",
             )
         return groups
-
-    def _approve(
-        self, tx: Tx, request: Request, entitlement: Entitlement, *, approvers: tuple[str, ...], last: str
-    ) -> Request:
-        approved = decide_request(tx, request, RequestEvent.APPROVE, actor=last)
-        grant = Grant(
-            id=self.office.new_id(GRANT),
-            request_id=request.id,
-            request_digest=request.digest,
-            person=request.person,
-            entitlement=entitlement.id,
-            target=entitlement.target.id,
-            duration=request.duration,
-            draws=entitlement.draws,
-            opened_at=tx.now,
-            draw_by=tx.now + entitlement.draw_ttl,
-        )
-        tx.add_grant(grant)
-        tx.record(
-            GrantOpened(
-                actor=last,
-                subject=grant.id,
-                request=request.id,
-                digest=request.digest,
-                rule=request.rule_digest,
-                person=request.person,
-                approvers=approvers,
-                draws=grant.draws,
-                duration_s=int(grant.duration.total_seconds()),
-                draw_by=grant.draw_by,
-            )
-        )
-        return approved
-
-
-def _refuse_author(person: str, entitlement_id: str, rules: Rules) -> None:
-    """Refuse whoever wrote or approved the rule in force: he neither asks nor signs under it.
-
-    Raises:
-        NotEligible: naming the rule.
-    """
-    if person in rules.authors_of(entitlement_id):
-        raise NotEligible(
-            f"{person} wrote or approved the rule of {entitlement_id} as it is in force",
-            rule="nobody profits from a rule he made",
-            hint="another author may change the entitlement, and then he is its author",
-        )

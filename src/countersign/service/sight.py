@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from countersign.domain.entitlement import Entitlement
 from countersign.domain.people import Principal, Role
 from countersign.service.rules import Rules
 from countersign.store import Tx
@@ -15,11 +16,18 @@ def sees_all(principal: Principal, rules: Rules) -> bool:
 
 
 def signs_for(person: str, rules: Rules) -> Iterable[str]:
-    """Return the entitlements that a person may sign for."""
-    if Role.APPROVER not in rules.directory.roles_of(person):
-        return []
+    """Return the entitlements that a person may sign for, now or in an emergency, or whose emergencies he reviews."""
     groups = rules.directory.groups_of(person)
-    return [e.id for e in rules.catalog.entitlements.values() if any(f.group in groups for f in e.review)]
+    signing = Role.APPROVER in rules.directory.roles_of(person)
+    return [e.id for e in rules.catalog.entitlements.values() if _concerns(e, groups, signing=signing)]
+
+
+def _concerns(entitlement: Entitlement, groups: frozenset[str], *, signing: bool) -> bool:
+    emergency = entitlement.break_glass
+    rule = entitlement.review if emergency is None else (*entitlement.review, *emergency.review)
+    if signing and any(factor.group in groups for factor in rule):
+        return True
+    return emergency is not None and emergency.reviewers in groups
 
 
 def may_see(tx: Tx, principal: Principal, rules: Rules, *, request_id: str, owner: str, entitlement: str) -> bool:
@@ -29,4 +37,5 @@ def may_see(tx: Tx, principal: Principal, rules: Rules, *, request_id: str, owne
         or sees_all(principal, rules)
         or entitlement in signs_for(principal.person, rules)
         or any(review.person == principal.person for review in tx.reviews(request_id))
+        or principal.person in tx.granters(request_id)
     )

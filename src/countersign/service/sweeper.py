@@ -20,6 +20,7 @@ from countersign.domain.lease import Cause, Lease, LeaseState, Sighting, Standin
 from countersign.domain.refusals import Conflict, Refused
 from countersign.domain.request import RequestEvent
 from countersign.providers.base import Answer, LeaseRef, Provider, ProviderTrouble
+from countersign.service.afterwards import escalate
 from countersign.service.endings import close_grant, decide_request, end_lease
 from countersign.service.office import Office
 from countersign.store import Tx
@@ -88,13 +89,15 @@ class Sweeper:
 
     def _close_what_is_over(self) -> None:
         with self.office.store.read() as tx:
-            if not tx.lapsing_requests(limit=1) and not tx.ending_grants(limit=1):
+            if not tx.lapsing_requests(limit=1) and not tx.ending_grants(limit=1) and not tx.unreviewed(limit=1):
                 return
         with self.office.store.begin() as tx:
             for request in tx.lapsing_requests(limit=BATCH):
                 decide_request(tx, request, RequestEvent.LAPSE, actor=ACTOR)
             for grant in tx.ending_grants(limit=BATCH):
                 close_grant(tx, grant, GrantEvent.END, cause=Cause.EXPIRED, actor=ACTOR)
+            for owed in tx.unreviewed(limit=BATCH):
+                escalate(tx, owed, actor=ACTOR)
 
     def _sweep_target(self, provider: str, target: str) -> int:
         dead = 0

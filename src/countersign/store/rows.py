@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from countersign.domain.emergency import Emergency
 from countersign.domain.grant import Grant, GrantState
 from countersign.domain.lease import Cause, Evidence, Lease, LeaseState
 from countersign.domain.request import Request, RequestState, Sealed
@@ -33,6 +34,9 @@ def request_row(request: Request, *, target: str) -> dict[str, Any]:
         "ticket_salt": request.ticket.salt if request.ticket else None,
         "submitted_at": request.submitted_at,
         "lapses_at": request.lapses_at,
+        "incident": request.emergency.incident if request.emergency else None,
+        "drill": request.emergency.drill if request.emergency else None,
+        "envelope_id": request.emergency.envelope if request.emergency else None,
         "state": request.state.value,
         "version": request.version,
     }
@@ -41,6 +45,11 @@ def request_row(request: Request, *, target: str) -> dict[str, Any]:
 def to_request(row: Row) -> Request:
     """Return a row as a request; its digest is computed from what the row says, never read from it."""
     ticket = None if row["ticket"] is None else Sealed(text=row["ticket"], salt=row["ticket_salt"])
+    emergency = (
+        None
+        if row["incident"] is None
+        else Emergency(incident=row["incident"], drill=bool(row["drill"]), envelope=row["envelope_id"])
+    )
     return Request(
         id=row["id"],
         person=row["person"],
@@ -53,6 +62,7 @@ def to_request(row: Row) -> Request:
         ticket=ticket,
         submitted_at=row["submitted_at"],
         lapses_at=row["lapses_at"],
+        emergency=emergency,
         state=RequestState(row["state"]),
         version=row["version"],
     )

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
-from countersign.store import schema
+from countersign.store import emergency_tables, schema
 
 revision = "0001"
 down_revision = None
@@ -16,7 +16,8 @@ def upgrade() -> None:
     """Create it."""
     connection = op.get_bind()
     schema.metadata.create_all(connection)
-    for statement in schema.guards(connection.dialect.name):
+    dialect = connection.dialect.name
+    for statement in [*schema.guards(dialect), *emergency_tables.guards(dialect)]:
         connection.execute(sa.text(statement))
     head = {"id": 1, "size": 0, "root": EMPTY_ROOT, "frontier": Frontier().encode(), "at": None}
     connection.execute(sa.insert(schema.log_head).values(**head))

@@ -311,8 +311,10 @@ DRAWN: Any = SimpleNamespace(lease=SimpleNamespace(id=LEASE_ID))
 """As much of a draw as a parcel looks at."""
 
 
-async def serve(undelivered: Refusing, send: Callable[[Message], Any], *, status: int = 200) -> None:
-    """Let a call draw and answer in two pieces, to a server with this `send`."""
+async def serve(
+    undelivered: Refusing, send: Callable[[Message], Any], *, status: int = 200, receive: Receive | None = None
+) -> None:
+    """Let a call draw and answer in two pieces, to a server with this `send` and, where it matters, this `receive`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         del receive
@@ -321,11 +323,11 @@ async def serve(undelivered: Refusing, send: Callable[[Message], Any], *, status
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
         await send({"type": "http.response.body", "body": b"}", "more_body": False})
 
-    async def receive() -> Message:
+    async def nothing() -> Message:
         await asyncio.Event().wait()
         raise AssertionError
 
-    await delivery.Delivery(app, undelivered=undelivered)({"type": "http"}, receive, send)
+    await delivery.Delivery(app, undelivered=undelivered)({"type": "http"}, receive or nothing, send)
 
 
 def test_an_answer_that_went_out_whole_is_left_alone() -> None:
@@ -350,6 +352,25 @@ def test_a_connection_that_breaks_at_any_piece_of_the_answer_gives_the_draw_back
     with contextlib.suppress(OSError):
         asyncio.run(serve(undelivered, send))
     assert undelivered.told == [LEASE_ID]
+
+
+def test_a_server_that_needs_some_turns_to_notice_the_hanging_up_is_given_them() -> None:
+    undelivered, sent = Refusing(), []
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        step: Callable[[], object] = gone.set
+        for _ in range(4):  # the connection is read on from here: read, closed, told
+            step = partial(asyncio.get_running_loop().call_soon, step)
+        step()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(serve(undelivered, send, receive=receive))
+    assert (sent, undelivered.told) == ([], [LEASE_ID])
 
 
 def test_an_answer_that_is_no_success_gives_the_draw_back() -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import pytest
 from tests.api.calling import Api
+from tests.api.test_delivery import Listening, spelled
 
 from countersign.api import log
 from countersign.auditlog.leaf import Leaf
 from countersign.auditlog.merkle import Frontier, leaf_hash
+from countersign.domain.refusals import LogUnavailable
 
 
 def test_the_export_holds_every_leaf_and_grows_to_the_root_of_the_signed_checkpoint(
@@ -75,3 +80,26 @@ def test_an_auditor_who_is_disabled_while_he_reads_is_cut_off(api: Api, monkeypa
     api.post("olga", "/v1/persons/erin/disable", json={"reason": "left"})
     with pytest.raises(Exception, match="does not hold the role auditor"):
         next(lines)
+
+
+def test_an_export_that_breaks_off_is_never_closed_in_good_order(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "EXPORTED_AT_ONCE", 5)
+    first = log._entries(api.world.broker, api.world.principal("erin"), -1)
+    pages = iter([first])
+
+    def failing(*given: object) -> list[Mapping[str, Any]]:
+        del given
+        for page in pages:
+            return page
+        raise LogUnavailable("away")
+
+    monkeypatch.setattr(log, "_entries", failing)
+    with Listening(api.app) as server, server.connect() as connection:
+        connection.sendall(spelled(api, "/v1/audit/export", who="erin", method="GET"))
+        answer = b"".join(iter(partial(connection.recv, 65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b'{"index":') == 5
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert not any(line.exc_info for line in caplog.records)

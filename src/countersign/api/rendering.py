@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from countersign.api.answers import (
+    EmergencyAnswer,
     EndedAnswer,
     EntitlementAnswer,
     EntryAnswer,
@@ -70,6 +71,7 @@ def request_answer(view: RequestView) -> RequestAnswer:
         duration_s=int(request.duration.total_seconds()),
         reason=request.reason.text,
         ticket=None if request.ticket is None else request.ticket.text,
+        emergency=None if request.emergency is None else EmergencyAnswer.model_validate(request.emergency.document()),
         submitted_at=spell(request.submitted_at),
         statement=request.statement(),
         openings={name: _opening(text) for name, text in sealed.items()},

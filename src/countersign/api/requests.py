@@ -11,6 +11,7 @@ from countersign.api.bodies import USUALLY, After, AskBody, Limit, RequestId, Re
 from countersign.api.problems import documented
 from countersign.api.rendering import page, request_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
+from countersign.domain.emergency import Emergency
 from countersign.domain.review import Decision
 from countersign.service.requests import Ask
 
@@ -33,6 +34,9 @@ def submit(
         duration_s=body.duration_s,
         reason=body.reason,
         ticket=body.ticket,
+        emergency=None
+        if body.emergency is None
+        else Emergency(incident=body.emergency.incident, drill=body.emergency.drill),
     )
     made = broker.requests.submit(caller, ask, key=key)
     return request_answer(broker.questions.request(caller, made.id))

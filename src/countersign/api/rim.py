@@ -6,7 +6,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Collection
-from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -17,8 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from countersign.api.problems import Internal, WrongHost, problem
 
 logger = structlog.get_logger(__name__)
-
-CONFIDENTIAL = "/v1/"
 
 
 class Rim:
@@ -50,8 +47,6 @@ class Rim:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
-                if status >= HTTPStatus.BAD_REQUEST or scope["path"].startswith(CONFIDENTIAL):
-                    headers["Cache-Control"] = "no-store"
                 headers.setdefault("Cache-Control", "no-store")  # the log's files say themselves how long they hold
             await send(message)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from tests.world import World
@@ -10,7 +12,7 @@ from tests.world import World
 from countersign.domain.grant import GrantState
 from countersign.domain.lease import LeaseState
 from countersign.domain.refusals import WrongState
-from countersign.providers.base import Answer, LeaseRef
+from countersign.providers.base import Answer, LeaseRef, Stray
 from countersign.providers.fake import Fault
 
 
@@ -170,3 +172,19 @@ def test_reconciliation_ends_what_was_never_ordered_and_what_outlived_its_certif
     assert world.broker.reconciler.reconcile() == 0
     kinds = {json.loads(row["leaf"])["data"]["kind"] for row in world.facts("provider.anomaly")}
     assert kinds == {"never-ordered", "outlived-its-certificate"}
+
+
+def test_what_was_certified_after_the_listing_began_is_no_contradiction(world: World) -> None:
+    drawn = world.draw(world.granted())
+    listing = world.provider.roll_call
+
+    def slow_listing(targets: Sequence[Mapping[str, Any]]) -> list[Stray]:
+        listed = list(listing(targets))
+        world.clock.forward(seconds=1)
+        world.broker.control.give_back(world.principal("alice"), drawn.lease.grant_id)
+        assert world.sweep() == 1
+        return listed
+
+    world.provider.roll_call = slow_listing  # type: ignore[method-assign] # the listing that this test is about
+    assert world.broker.reconciler.reconcile() == 0
+    assert not world.facts("provider.anomaly")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from countersign.domain.canonical import digest
 from countersign.domain.facts import BROKER, Anomaly
-from countersign.domain.lease import LeaseState
 from countersign.providers.base import Provider, ProviderTrouble, Stray
 from countersign.service.office import Office
 
@@ -36,6 +36,7 @@ class Reconciler:
         A provider that cannot be listed is logged and looked at again next time.
         """
         with self.office.store.read() as tx:
+            began = tx.now
             catalog = self.office.rules.current(tx).catalog
             targets: dict[str, Mapping[str, Any]] = {
                 e.target.id: e.document()["target"] for e in catalog.entitlements.values()
@@ -44,7 +45,7 @@ class Reconciler:
         found = 0
         for name, provider in self.providers.items():
             mine = [target for target in targets.values() if target["provider"] == name]
-            found += self._look_at(provider, self._listed(provider, mine))
+            found += self._look_at(provider, self._listed(provider, mine), since=began)
         return found
 
     def _listed(self, provider: Provider, targets: Sequence[Mapping[str, Any]]) -> list[Stray]:
@@ -57,10 +58,10 @@ class Reconciler:
             logger.warning("a provider could not be listed whole", provider=provider.name, trouble=str(trouble))
         return listed
 
-    def _look_at(self, provider: Provider, listed: Sequence[Stray]) -> int:
+    def _look_at(self, provider: Provider, listed: Sequence[Stray], *, since: datetime) -> int:
         # The listing was taken first: an intent is committed before anything exists, so what is listed and still
         # unknown here was never ordered.
-        strays = [(stray, kind) for stray in listed if (kind := self._kind(stray)) is not None]
+        strays = [(stray, kind) for stray in listed if (kind := self._kind(stray, since)) is not None]
         for stray, kind in strays:
             said: Mapping[str, Any] = {}
             try:
@@ -70,14 +71,15 @@ class Reconciler:
             self._tell(provider.name, stray, kind, said)
         return len(strays)
 
-    def _kind(self, stray: Stray) -> str | None:
+    def _kind(self, stray: Stray, since: datetime) -> str | None:
         if stray.lease_id is None:
             return "foreign"
         with self.office.store.read() as tx:
             lease = tx.lease(stray.lease_id)
         if lease is None:
             return "never-ordered"
-        return "outlived-its-certificate" if lease.state is LeaseState.REVOKED else None
+        # Listed while it lived and certified since is no contradiction; the next listing will not hold it.
+        return "outlived-its-certificate" if lease.dead_at is not None and lease.dead_at <= since else None
 
     def _tell(self, provider: str, stray: Stray, kind: str, said: Mapping[str, Any]) -> None:
         mark = digest("countersign/stray/v1", {"place": stray.place, "ref": stray.ref, "kind": kind})

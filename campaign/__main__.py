@@ -18,6 +18,7 @@ from campaign.faults import FAULTS, OFTEN
 from campaign.load import Tally, Worker
 from campaign.watch import Watch
 from countersign.bootstrap import log_signer, now
+from countersign.domain.lease import LeaseState
 from countersign.domain.timestamps import read
 from countersign.embedded.stack import EmbeddedStack
 from countersign.service.verification import verify_store
@@ -78,12 +79,17 @@ def _play(folder: Path, *, kills: int, seed: int) -> list[dict[str, Any]]:
 
 
 def _settle(stack: EmbeddedStack, watch: Watch) -> list[str]:
-    """Wait until the target holds nothing of ours any more, and return what it still holds at the end of patience."""
+    """Wait until every lease has its certificate of death; return what the target still holds then, or at patience's end."""
+    store = Store(stack.settings().database_url.get_secret_value(), clock=now)
     deadline = time.monotonic() + SETTLE_S
-    while (left := watch.left()) and time.monotonic() < deadline:
+    alive = (LeaseState.PREPARED, LeaseState.ACTIVE, LeaseState.REVOKING)
+    while time.monotonic() < deadline:
+        with store.read() as tx:
+            if not tx.leases(states=alive, limit=1):
+                break
         time.sleep(0.5)
-    del stack
-    return left
+    store.close()
+    return watch.left()
 
 
 def _figures(
@@ -100,7 +106,9 @@ def _figures(
     store.close()
     asked = {subject: read(json.loads(leaf)["at"]) for kind, subject, leaf in facts if kind == "lease.end-asked"}
     ends = {lease.id: lease.not_after.timestamp() for lease in leases.values()}
-    logins = [seen - ends[lease] for lease, seen in watch.login.items() if lease in ends]
+    issued = {subject for kind, subject, _ in facts if kind == "lease.issued"}
+    logins = [seen - ends[lease] for lease, seen in watch.login.items() if lease in issued]
+    lost = [seen - ends[lease] for lease, seen in watch.login.items() if lease in ends.keys() - issued]
     sessions = [seen - ends[lease] for lease, seen in watch.session.items() if lease in ends]
     deaths = Counter(subject for kind, subject, _ in facts if kind == "lease.dead")
     unknown = sorted((watch.login.keys() | watch.session.keys()) - leases.keys())
@@ -113,6 +121,9 @@ def _figures(
         _figure("faults", sum(faults.values()), "faults: " + ", ".join(f"{n} {f}" for f, n in faults.items()), ok=True),
         _figure("looks_at_the_target", watch.looks, "looks", watch.looks > 0),
         _figure("login_after_not_after", sum(e > LOGIN_TOLERANCE_S for e in logins), "leases", goal="= 0"),
+        _figure(
+            "lost_past_backstop", sum(e > BACKSTOP_S + CUT_WITHIN_S for e in lost), "logins nobody got", goal="= 0"
+        ),
         _figure("session_past_backstop", sum(e > BACKSTOP_S + CUT_WITHIN_S for e in sessions), "leases", goal="= 0"),
         _figure("session_late_p99_s", _p99(late), "s, broker killed at random", ok=True),
         _figure("session_late_max_s", round(late[-1], 3) if late else 0.0, "s, broker killed at random", ok=True),

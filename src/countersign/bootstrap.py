@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
+import signal
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 import structlog
@@ -169,6 +171,19 @@ def log_signer(settings: Settings) -> Ed25519Signer:
     return create_key_file(settings.log_key_path, settings.log_origin)
 
 
+def _demand_log_key(store: Store, settings: Settings) -> None:
+    """Demand the key that signed what is signed already: a second key for one log would contradict the first."""
+    with store.read() as tx:
+        signed = tx.newest_checkpoint()
+    if signed is not None and not settings.log_key_path.exists():
+        problem = Problem(
+            where="log_key_path",
+            expected="the key that signed this log's checkpoints; every broker of one database has the same",
+            got=f"no file at {settings.log_key_path}",
+        )
+        raise ConfigError([problem])
+
+
 def make_providers(settings: Settings) -> dict[str, Provider]:
     """Return the providers that the settings name. Imported here, so that a broker without AWS never loads boto3."""
     made: dict[str, Provider] = {}
@@ -227,6 +242,7 @@ def _aws_principal(account: AwsAccount) -> AwsPrincipal:
 def build(settings: Settings) -> Running:
     """Return a broker as the settings describe it, recorded as started and ready to be swept."""
     store = open_store(settings)
+    _demand_log_key(store, settings)
     found_rules(store, settings)
     running = assemble(
         store=store,
@@ -269,6 +285,7 @@ def hold_alone(settings: Settings) -> IO[str]:
 
 def serve(settings: Settings) -> None:
     """Run a broker until it is told to stop; what is due is swept before the first caller is served."""
+    signal.signal(signal.SIGTERM, _leave)
     with hold_alone(settings):
         running = build(settings)
         running.metronome.start()
@@ -277,6 +294,12 @@ def serve(settings: Settings) -> None:
         finally:
             running.metronome.stop()
             running.broker.office.store.close()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End in good order; the server raises the signal again once it has shut down, and so what is open is closed after it."""
+    del number, frame
+    raise SystemExit(0)
 
 
 def _listen(running: Running, settings: Settings) -> None:

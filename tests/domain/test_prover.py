@@ -61,8 +61,8 @@ def test_the_least_is_one_requester_and_one_more_person_for_every_seat() -> None
         one([("team", 2), ("sec", 1)], requesters=["eng"]), people(eng=("ab", R), team=("cd", A), sec=("e", A))
     )
     assert found.least == 4
-    assert str(found.witness) == "a asks + c signs (team) + d signs (team) + e signs (sec)"
-    assert found.rule == "1 of eng + 2 of team + 1 of sec, all distinct"
+    assert str(found.review.witness) == "a asks + c signs (team) + d signs (team) + e signs (sec)"
+    assert found.review.rule == "1 of eng + 2 of team + 1 of sec, all distinct"
     assert str(found.alone) == "nobody"
 
 
@@ -72,22 +72,22 @@ def test_a_person_in_both_groups_fills_one_seat_only() -> None:
     enough = people(eng=("a", R), team=("bc", A), sec=("b", A))
     found = answer(one([("team", 1), ("sec", 1)]), enough)
     assert found.least == 3
-    assert str(found.two_factors[0]) == "sec & team: b"
+    assert str(found.review.two_factors[0]) == "sec & team: b"
 
 
 def test_a_requester_who_is_needed_to_sign_is_one_whose_request_nobody_can_approve() -> None:
     found = answer(one([("team", 2)]), people(eng=("abc", R), team=("bc", A)))
-    assert found.nobody_for.named == ("b", "c")
-    assert found.witness is not None
-    assert found.witness.requester == "a"
+    assert found.review.nobody_for.named == ("b", "c")
+    assert found.review.witness is not None
+    assert found.review.witness.requester == "a"
 
 
 def test_when_only_signers_may_ask_the_witness_leaves_the_asker_out() -> None:
     found = answer(one([("team", 2)]), people(team=("abc", R + A)))
     assert found.least == 3
-    assert found.nobody_for.count == 0
-    assert found.witness is not None
-    assert found.witness.requester not in {seat.person for seat in found.witness.signers}
+    assert found.review.nobody_for.count == 0
+    assert found.review.witness is not None
+    assert found.review.witness.requester not in {seat.person for seat in found.review.witness.signers}
 
 
 def test_neither_machines_nor_the_disabled_nor_who_lost_the_role_sign() -> None:
@@ -109,10 +109,25 @@ def test_a_machine_may_ask() -> None:
 def test_who_may_ask_and_sign_can_take_turns_when_one_signature_is_enough() -> None:
     peers = people(team=("abc", R + A))
     found = answer(one([("team", 1)]), peers)
-    assert found.taking_turns == ("a", "b")
-    assert found.each_other.count == 3
-    assert answer(one([("team", 2)]), peers).taking_turns is None
-    assert answer(one([("team", 1)]), people(team=("a", R + A), more=("b", A))).taking_turns is None
+    assert found.review.taking_turns == ("a", "b")
+    assert found.review.each_other.count == 3
+    assert answer(one([("team", 2)]), peers).review.taking_turns is None
+    assert answer(one([("team", 1)]), people(team=("a", R + A), more=("b", A))).review.taking_turns is None
+
+
+def test_an_emergency_is_another_way_and_the_least_is_that_of_the_easier_one() -> None:
+    emergency = {"review": [{"group": "sec", "count": 1}], "max_duration_s": 600, "after_review_s": 3600}
+    rules = one([("team", 2)], owner="team", break_glass=emergency)
+    directory = people(eng=("a", R), team=("cd", A), sec=("e", A))
+    found = answer(rules, directory)
+    assert (found.review.least, found.break_glass and found.break_glass.least, found.least) == (3, 2, 2)
+    [item] = rules.entitlements.values()
+    prover = Prover(rules, directory)
+    assert [prover.can_reach(item, coalition) for coalition in ("ae", "ac", "acd", "ce")] == [True, False, True, False]
+    assert findings(prove(rules, directory)) == []
+    asleep = people(eng=("a", R), team=("cd", A), sec=("", A))
+    assert findings(prove(rules, asleep)) == [("failure", "nobody", "e")]
+    assert answer(rules, asleep).least == 3
 
 
 def findings(proof: Proof) -> list[tuple[str, str, str]]:
@@ -171,7 +186,7 @@ def test_the_sheet_is_plain_text_with_every_entitlement_and_finding() -> None:
     assert all(line == line.rstrip() for line in text.splitlines())
     for found in proof.answers:
         assert f"\n{found.entitlement} " in text
-        assert f"  rule     {found.rule}\n" in text
+        assert f"  rule     {found.review.rule}\n" in text
 
 
 def test_the_json_says_what_the_values_say() -> None:
@@ -182,17 +197,17 @@ def test_the_json_says_what_the_values_say() -> None:
     assert told["rule_changes"] == {"authors": {"count": 2, "named": ["frank", "grace"]}, "pair": ["grace", "frank"]}
     by_id = {item["entitlement"]: item for item in told["entitlements"]}
     assert by_id["orders-db-write"]["least"] == 3
-    assert by_id["orders-db-write"]["witness"] == {
+    assert by_id["orders-db-write"]["review"]["witness"] == {
         "requester": "alice",
         "signers": [
             {"person": "bob", "group": "orders-owners"},
             {"person": "carol", "group": "security"},
         ],
     }
-    assert by_id["orders-db-write"]["two_factors"] == [
+    assert by_id["orders-db-write"]["review"]["two_factors"] == [
         {"groups": ["orders-owners", "security"], "people": {"count": 1, "named": ["carol"]}}
     ]
-    assert by_id["orders-db-nobody"]["witness"] is None
+    assert by_id["orders-db-nobody"]["review"]["witness"] is None
 
 
 # --- against trying everything -----------------------------------------------------------------------------------------
@@ -239,16 +254,16 @@ def test_every_answer_is_that_of_trying_every_set_of_persons(policy: tuple[Catal
         assert prover.can_reach(item, coalition) == obtains(item, directory, coalition)
         reaching += [coalition] if prover.can_reach(item, coalition) else []
     assert found.least == min(map(len, reaching), default=None)
-    if found.witness is not None:
-        persons = (found.witness.requester, *(seat.person for seat in found.witness.signers))
+    if found.review.witness is not None:
+        persons = (found.review.witness.requester, *(seat.person for seat in found.review.witness.signers))
         assert len(set(persons)) == found.least
         assert obtains(item, directory, persons)
         for left_out in persons:
             assert not obtains(item, directory, tuple(person for person in persons if person != left_out))
     asking = [person for person in PEOPLE if item.may_be_requested_by(person, directory)]
     stuck = [p for p in asking if not could_be_reached(item.review, requester=p, directory=directory)]
-    assert (found.requesters.count, found.nobody_for.count) == (len(asking), len(stuck))
-    assert set(found.nobody_for.named) <= set(stuck)
+    assert (found.requesters.count, found.review.nobody_for.count) == (len(asking), len(stuck))
+    assert set(found.review.nobody_for.named) <= set(stuck)
 
 
 @pytest.mark.parametrize("review", [(), (Factor(group="team", count=0),)])

@@ -92,37 +92,72 @@ class Overlap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Way:
+    """What is true of one rule by which an entitlement can be had: its review, or that of break-glass.
+
+    Attributes:
+        rule: the rule in symbols.
+        least: the smallest number of persons who together fill it, the requester among them; None when no set of persons can.
+        witness: one such set.
+        nobody_for: who may ask, and whose request nobody could approve.
+        two_factors: pairs of the rule's groups that share signers (each of whom still counts once).
+        each_other: who may ask and also sign for others.
+        taking_turns: two of these who can sign each other's requests, nobody else needed.
+    """
+
+    rule: str
+    least: int | None
+    witness: Witness | None
+    nobody_for: People
+    two_factors: tuple[Overlap, ...]
+    each_other: People
+    taking_turns: tuple[str, str] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "rule": self.rule,
+            "least": self.least,
+            "witness": None if self.witness is None else self.witness.as_json(),
+            "nobody_for": self.nobody_for.as_json(),
+            "two_factors": [overlap.as_json() for overlap in self.two_factors],
+            "each_other": self.each_other.as_json(),
+            "taking_turns": None if self.taking_turns is None else list(self.taking_turns),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """What is true of one entitlement.
 
     Attributes:
-        rule: the rule in symbols.
         alone: who could reach it alone.
-        least: the smallest number of persons who together obtain a credential; None when no set of persons can.
-        witness: one such set.
         requesters: who may ask.
-        nobody_for: who may ask, and whose request nobody could approve.
-        two_factors: pairs of the rule's groups that share signers (each of whom still counts once).
-        each_other: who may ask for it and also sign it for others.
-        taking_turns: two of these who can sign each other's requests, nobody else needed.
-        owners: able members of the owning group.
-        owner_signs: whether the owning group is part of the rule.
+        owners: active members of the owning group.
+        owner_signs: whether the owning group is part of its review.
+        review: its normal rule. Envelopes take the same signatures, only earlier, and so add nothing to it.
+        break_glass: the rule of its emergencies, None where it knows none.
     """
 
     entitlement: str
     environment: str
     owner: str
-    rule: str
     alone: People
-    least: int | None
-    witness: Witness | None
     requesters: People
-    nobody_for: People
-    two_factors: tuple[Overlap, ...]
-    each_other: People
-    taking_turns: tuple[str, str] | None
     owners: People
     owner_signs: bool
+    review: Way
+    break_glass: Way | None
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The rules by which it can be had."""
+        return (self.review,) if self.break_glass is None else (self.review, self.break_glass)
+
+    @property
+    def least(self) -> int | None:
+        """The smallest number of persons who together obtain a credential, in whichever way; None when nobody does."""
+        return min((way.least for way in self.ways if way.least is not None), default=None)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -130,15 +165,11 @@ class Answer:
             "entitlement": self.entitlement,
             "environment": self.environment,
             "owner": {"group": self.owner, "members": self.owners.as_json(), "signs": self.owner_signs},
-            "rule": self.rule,
             "alone": self.alone.as_json(),
             "least": self.least,
-            "witness": None if self.witness is None else self.witness.as_json(),
             "requesters": self.requesters.as_json(),
-            "nobody_for": self.nobody_for.as_json(),
-            "two_factors": [overlap.as_json() for overlap in self.two_factors],
-            "each_other": self.each_other.as_json(),
-            "taking_turns": None if self.taking_turns is None else list(self.taking_turns),
+            "review": self.review.as_json(),
+            "break_glass": None if self.break_glass is None else self.break_glass.as_json(),
         }
 
 

@@ -7,19 +7,23 @@ matching with persons who may sign, the requester left out, and that is solved e
 whose requests nobody could approve, one matching serves all who do not sit in it; the few who do are asked about again, each
 left out.
 
+An entitlement that knows break-glass has two such rules, and the answer is the better of the two. An envelope takes the
+signatures of the normal rule, at least two of them, and none of its signers opens it: nobody reaches by an envelope what the
+same persons do not reach without.
+
 Nothing else in the rules adds a signer: no role waives a seat, and no verb of one person approves, grants or changes a group.
 What two authors together can do is change the rules themselves; who they are is said apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
-from countersign.domain.entitlement import Catalog, Entitlement
+from countersign.domain.entitlement import Catalog, Entitlement, Factor
 from countersign.domain.people import CONFLICTS, Directory, Role
 from countersign.domain.proving.powers import powers
-from countersign.domain.proving.proof import Answer, Finding, Overlap, People, Proof, Severity, Witness
+from countersign.domain.proving.proof import Answer, Finding, Overlap, People, Proof, Severity, Way, Witness
 from countersign.domain.proving.seating import Census, Seat, seat_all, seats_of
 
 
@@ -35,35 +39,42 @@ class Prover:
 
     def can_reach(self, entitlement: Entitlement, coalition: Collection[str]) -> bool:
         """Say whether these persons, acting together and nobody else with them, can obtain a credential."""
-        seats = seats_of(entitlement.review)
-        askers = sorted(self._census.askers(entitlement) & frozenset(coalition))
-        able = {group: sorted(self._census.signers(group) & frozenset(coalition)) for group in set(seats)}
-        return bool(seats) and any(seat_all(seats, able, without=(asker,)) is not None for asker in askers)
+        askers = self._census.askers(entitlement) & frozenset(coalition)
+        return any(self._fills(rule, askers, frozenset(coalition)) for rule in rules_of(entitlement))
 
     def answer(self, entitlement: Entitlement) -> Answer:
         """Return what is true of one entitlement."""
-        census = self._census
-        askers = census.askers(entitlement)
-        seats = seats_of(entitlement.review)
-        stuck, witness = self._served(seats, askers)
-        rule_signers = frozenset[str]().union(*(census.signers(group) for group in set(seats)))
-        both = askers & rule_signers
-        least = None if witness is None else 1 + len(witness.signers)
+        askers = self._census.askers(entitlement)
+        review, *others = (self._way(entitlement, rule, askers) for rule in rules_of(entitlement))
         return Answer(
             entitlement=entitlement.id,
             environment=entitlement.environment.value,
             owner=entitlement.owner,
-            rule=symbolic(entitlement),
-            alone=People.of(askers if least == 1 else frozenset()),
-            least=least,
-            witness=witness,
+            alone=People.of(askers if 1 in {way.least for way in (review, *others)} else frozenset()),
             requesters=People.of(askers),
+            owners=People.of(self._census.members.get(entitlement.owner, frozenset())),
+            owner_signs=entitlement.owner in seats_of(entitlement.review),
+            review=review,
+            break_glass=others[0] if others else None,
+        )
+
+    def _fills(self, rule: Sequence[Factor], askers: frozenset[str], coalition: frozenset[str]) -> bool:
+        seats = seats_of(rule)
+        able = {group: sorted(self._census.signers(group) & coalition) for group in set(seats)}
+        return bool(seats) and any(seat_all(seats, able, without=(asker,)) is not None for asker in sorted(askers))
+
+    def _way(self, entitlement: Entitlement, rule: Sequence[Factor], askers: frozenset[str]) -> Way:
+        seats = seats_of(rule)
+        stuck, witness = self._served(seats, askers)
+        both = askers & frozenset[str]().union(*(self._census.signers(group) for group in set(seats)))
+        return Way(
+            rule=symbolic(entitlement, rule),
+            least=None if witness is None else 1 + len(witness.signers),
+            witness=witness,
             nobody_for=People.of(stuck),
-            two_factors=tuple(self._shared(entitlement)),
+            two_factors=tuple(self._shared(rule)),
             each_other=People.of(both),
             taking_turns=_pair(both) if len(seats) == 1 else None,
-            owners=People.of(census.members.get(entitlement.owner, frozenset())),
-            owner_signs=entitlement.owner in seats,
         )
 
     def prove(self) -> Proof:
@@ -120,8 +131,8 @@ class Prover:
         witness = Witness(requester=found[0][0], signers=found[0][1]) if found else None
         return frozenset(stuck), witness
 
-    def _shared(self, entitlement: Entitlement) -> Iterator[Overlap]:
-        groups = sorted({factor.group for factor in entitlement.review})
+    def _shared(self, rule: Sequence[Factor]) -> Iterator[Overlap]:
+        groups = sorted({factor.group for factor in rule})
         for pair in combinations(groups, 2):
             if pair not in self._overlaps:
                 self._overlaps[pair] = People.of(self._census.signers(pair[0]) & self._census.signers(pair[1]))
@@ -144,10 +155,16 @@ def prove(catalog: Catalog, directory: Directory) -> Proof:
     return Prover(catalog, directory).prove()
 
 
-def symbolic(entitlement: Entitlement) -> str:
+def rules_of(entitlement: Entitlement) -> tuple[Sequence[Factor], ...]:
+    """Return the rules by which an entitlement can be had: its review first, then that of break-glass if it knows one."""
+    emergency = entitlement.break_glass
+    return (entitlement.review,) if emergency is None else (entitlement.review, emergency.review)
+
+
+def symbolic(entitlement: Entitlement, rule: Sequence[Factor]) -> str:
     """Return a rule in symbols, such as `1 of engineers + 2 of orders-team + 1 of security, all distinct`."""
     asking = "all who may ask" if entitlement.requesters is None else " or ".join(entitlement.requesters)
-    signing = [f"{factor.count} of {factor.group}" for factor in entitlement.review]
+    signing = [f"{factor.count} of {factor.group}" for factor in rule]
     return " + ".join([f"1 of {asking}", *signing]) + ", all distinct" if signing else "nobody"
 
 
@@ -159,15 +176,17 @@ def findings_of(answer: Answer) -> Iterator[Finding]:
 
     if answer.alone.count:
         yield finding(Severity.FAILURE, "one-person", f"reached alone by {answer.alone}")
-    if answer.least is None:
-        why = "nobody may ask" if not answer.requesters.count else "nobody could approve any request"
-        yield finding(Severity.FAILURE, "nobody", f"no set of persons reaches it: {why}")
-    elif answer.nobody_for.count:
-        yield finding(Severity.WARNING, "nobody-for", f"nobody could approve a request of {answer.nobody_for}")
-    if answer.taking_turns is not None:
-        one, other = answer.taking_turns
-        detail = f"{one} and {other} can sign for each other ({answer.each_other.count} may both ask and sign)"
-        yield finding(Severity.WARNING, "taking-turns", detail)
+    if not answer.requesters.count:
+        yield finding(Severity.FAILURE, "nobody", "no set of persons reaches it: nobody may ask")
+    for name, way in zip(("", "in an emergency "), answer.ways, strict=False):
+        if answer.requesters.count and way.least is None:
+            yield finding(Severity.FAILURE, "nobody", f"{name}nobody could approve any request: {way.rule}")
+        elif way.least is not None and way.nobody_for.count:
+            yield finding(Severity.WARNING, "nobody-for", f"{name}nobody could approve a request of {way.nobody_for}")
+        if way.taking_turns is not None:
+            one, other = way.taking_turns
+            detail = f"{name}{one} and {other} can sign for each other ({way.each_other.count} may both ask and sign)"
+            yield finding(Severity.WARNING, "taking-turns", detail)
     if not answer.owners.count:
         yield finding(Severity.WARNING, "no-owner", f"the owning group {answer.owner} has no active members")
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from countersign.domain.proving.proof import Answer, Finding, Proof, Severity
+from countersign.domain.proving.proof import Answer, Finding, Proof, Severity, Way
 
-HEADINGS = ("entitlement", "environment", "alone", "least", "nobody for", "two factors", "ask and sign", "owner")
+HEADINGS = (
+    "entitlement",
+    "environment",
+    "alone",
+    "least",
+    "in emergency",
+    "nobody for",
+    "two factors",
+    "ask and sign",
+    "owner",
+)
 
 
 def sheet(proof: Proof) -> str:
@@ -31,10 +41,9 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield from _part("Rules, and one smallest set of persons for each")
     for answer in proof.answers:
         yield answer.entitlement
-        yield f"  rule     {answer.rule}"
-        yield f"  witness  {answer.witness or 'no set of persons reaches it'}"
-        for overlap in answer.two_factors:
-            yield f"  in two   {overlap}"
+        yield from _way("", answer.review)
+        if answer.break_glass is not None:
+            yield from _way("in an emergency: ", answer.break_glass)
     yield from _part("Powers, by the broker's rules")
     bound = [power for power in proof.powers if power.by_the_rules]
     yield from _table(
@@ -57,17 +66,29 @@ def _part(title: str) -> tuple[str, str, str]:
     return "", title, "-" * len(title)
 
 
+def _way(when: str, way: Way) -> Iterator[str]:
+    yield f"  rule     {when}{way.rule}"
+    yield f"  witness  {way.witness or 'no set of persons'}"
+    for overlap in way.two_factors:
+        yield f"  in two   {overlap}"
+
+
 def _row(answer: Answer) -> tuple[str, ...]:
     return (
         answer.entitlement,
         answer.environment,
         str(answer.alone),
-        "nobody" if answer.least is None else str(answer.least),
-        str(answer.nobody_for.count),
-        str(sum(overlap.people.count for overlap in answer.two_factors)),
-        str(answer.each_other.count),
+        _least(answer.review),
+        "-" if answer.break_glass is None else _least(answer.break_glass),
+        str(answer.review.nobody_for.count),
+        str(sum(overlap.people.count for overlap in answer.review.two_factors)),
+        str(answer.review.each_other.count),
         f"{answer.owner} ({answer.owners.count}{', signs' if answer.owner_signs else ''})",
     )
+
+
+def _least(way: Way) -> str:
+    return "nobody" if way.least is None else str(way.least)
 
 
 def _finding(finding: Finding) -> str:

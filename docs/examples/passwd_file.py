@@ -69,8 +69,8 @@ class PasswdFile:
         """Read the file that the logins are checked against, with the same judgement."""
         return {ref.lease_id: self._sighting(ref) for ref in refs}
 
-    def received(self, ref: base.LeaseRef) -> bool | None:
-        """Return None: nothing is delivered wrapped."""
+    def received(self, ref: base.LeaseRef) -> None:
+        """Nothing is delivered wrapped, so nothing is known of a receipt."""
         del ref
 
     def roll_call(self, targets: Sequence[Mapping[str, Any]]) -> Iterable[base.Stray]:

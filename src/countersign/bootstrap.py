@@ -35,6 +35,7 @@ from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.envelopes import Envelopes
 from countersign.service.evidence import Evidence
+from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
 from countersign.service.publication import Publication
@@ -97,6 +98,7 @@ def assemble(
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
         requests=requests,
         questions=Questions(office=office, requests=requests),
+        inquiries=Inquiries(office=office),
         control=Control(office=office),
         rulemaking=Rulemaking(office=office),
         envelopes=Envelopes(office=office, requests=requests),

@@ -38,6 +38,12 @@ POST /catalog/proposals/{id}/reject  | not-permitted | not-permitted | not-permi
 GET /audit/entries                   | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
 GET /audit/entries?subject=          | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 GET /audit/export                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
+GET /audit/questions/who-had         | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /audit/questions/had             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /audit/questions/late            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /audit/questions/who-could-approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /audit/questions/reconstruct/{id} | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /audit/findings                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 POST /stop                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
 GET /stops                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted | not-permitted | ok
@@ -108,6 +114,10 @@ OTHER_RULES = {
     "reason": "a new target",
 }
 
+MOMENT = "2026-11-22T09:00:00.000Z"
+ASKED = ("GET /audit/questions/", "GET /audit/findings")
+"""Reads that are facts themselves."""
+
 CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "POST /requests": lambda api, who, _: api.post(who, "/v1/requests", json=ask()),
     "GET /requests": lambda api, who, _: api.get(who, "/v1/requests"),
@@ -139,6 +149,18 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /audit/entries": lambda api, who, _: api.get(who, "/v1/audit/entries"),
     "GET /audit/entries?subject=": lambda api, who, scene: api.get(who, f"/v1/audit/entries?subject={scene.pending}"),
     "GET /audit/export": lambda api, who, _: api.get(who, "/v1/audit/export"),
+    "GET /audit/questions/who-had": lambda api, who, _: api.get(
+        who, f"/v1/audit/questions/who-had?entitlement=orders-db-read&at={MOMENT}"
+    ),
+    "GET /audit/questions/had": lambda api, who, _: api.get(who, "/v1/audit/questions/had?person=alice"),
+    "GET /audit/questions/late": lambda api, who, _: api.get(who, "/v1/audit/questions/late?over_ms=5"),
+    "GET /audit/questions/who-could-approve": lambda api, who, _: api.get(
+        who, f"/v1/audit/questions/who-could-approve?entitlement=orders-db-read&on={MOMENT}"
+    ),
+    "GET /audit/questions/reconstruct/{id}": lambda api, who, scene: api.get(
+        who, f"/v1/audit/questions/reconstruct/{scene.pending}?at={MOMENT}"
+    ),
+    "GET /audit/findings": lambda api, who, _: api.get(who, "/v1/audit/findings"),
     "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),
     "POST /stop": lambda api, who, _: api.post(who, "/v1/stop", json={"scope": "all", "reason": "fire"}),
     "GET /stops": lambda api, who, _: api.get(who, "/v1/stops"),
@@ -166,7 +188,7 @@ def test_the_table_of_who_may_call_what_holds_in_every_cell(
     recorded = [row["type"] for row in api.world.facts()[before:]]
     if expected == OK:
         assert "act.refused" not in recorded
-        assert bool(recorded) == call.startswith("POST")
+        assert bool(recorded) == call.startswith(("POST", *ASKED))
     else:
         assert set(recorded) <= {"act.refused"}
         assert answer.status_code in {403, 404}

@@ -46,6 +46,7 @@ TAGS = {
     "provider.anomaly",
     "stop.placed",
     "stop.lifted",
+    "audit.asked",
 }
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from countersign import __version__
-from countersign.api import catalog, control, grants, log, me, problems, publication, requests, rulemaking
+from countersign.api import catalog, control, grants, inquiries, log, me, problems, publication, requests, rulemaking
 from countersign.api.delivery import Delivery
 from countersign.api.rim import Rim
 from countersign.service.broker import Broker
@@ -45,7 +45,7 @@ def make_app(
     app = FastAPI(title="Countersign", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.broker = broker
     problems.install(app)
-    for part in (requests, grants, catalog, rulemaking, log, control, me, publication):
+    for part in (requests, grants, catalog, rulemaking, log, inquiries, control, me, publication):
         app.include_router(part.router)
     app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)
     app.add_middleware(Rim, allowed_hosts=allowed_hosts)  # the last one added is the outermost

@@ -49,6 +49,14 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "export": ("exporting:export", "Write the log and its checkpoint into a folder."),
             "policy": ("proving:policy", "Prove what a catalog and a directory let people reach."),
         },
+        "Question": {
+            "who-had": ("inquiring:who_had", "Who had an entitlement at a moment."),
+            "had": ("inquiring:had", "Everything that a person ever had."),
+            "late": ("inquiring:late", "Everything that ended late."),
+            "who-could-approve": ("inquiring:who_could_approve", "Who could approve an entitlement at a moment."),
+            "reconstruct": ("inquiring:reconstruct", "A request as it stood at a moment."),
+            "findings": ("inquiring:findings", "What stands out in the log."),
+        },
         "Run": {
             "serve": ("running:serve", "Run a broker."),
             "dev": ("running:dev", "Run the embedded stack until Ctrl-C."),

@@ -117,6 +117,20 @@ class ClockStepped(Fact):
     issuing: bool
 
 
+# --- auditors ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditAsked(Fact):
+    """Somebody asked the log a question, and was told of so many things."""
+
+    type = "audit.asked"
+    principal: str
+    question: str
+    about: Mapping[str, Any]
+    count: int
+
+
 # --- people ------------------------------------------------------------------------------------------------------------
 
 

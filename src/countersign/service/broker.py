@@ -8,6 +8,7 @@ from countersign.service.afterwards import Afterwards
 from countersign.service.control import Control
 from countersign.service.envelopes import Envelopes
 from countersign.service.evidence import Evidence
+from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
 from countersign.service.publication import Publication
@@ -21,12 +22,13 @@ from countersign.service.tokens import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first eight face people, the others face providers and the log."""
+    """All use cases. The first nine face people, the others face providers and the log."""
 
     office: Office
     gate: Gate
     requests: Requests
     questions: Questions
+    inquiries: Inquiries
     control: Control
     rulemaking: Rulemaking
     envelopes: Envelopes

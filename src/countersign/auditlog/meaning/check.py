@@ -97,9 +97,9 @@ class MeaningCheck:
         try:
             text = leaf.decode("utf-8")
             fact, end = _decode(text)
-            if end != len(text):
-                raise ValueError("something follows")
         except (ValueError, RecursionError):
+            text, fact, end = "", {}, -1
+        if end != len(text):
             self._ledger.broken(index, "leaf-format", "the bytes are no JSON")
             return
         self.feed(index, fact)

@@ -49,6 +49,7 @@ class Thresholds:
         rubber_over: see `rubber_rate`.
         decisions_per_hour: more than these by one person, and they tire.
         grants_per_day: as many grants of one entitlement to one person in 24 hours, and it is standing access by another name.
+        emergencies: break-glass of one person in the window beyond which it is a habit.
     """
 
     late: timedelta = timedelta(seconds=60)
@@ -62,6 +63,7 @@ class Thresholds:
     rubber_over: int = 50
     decisions_per_hour: int = 20
     grants_per_day: int = 5
+    emergencies: int = 2
 
 
 DEFAULT = Thresholds()

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from tests.servers import Stack, running_stack
 
-from benchmarks import draws, ends, herd
+from benchmarks import draws, ends, herd, log, process
 from benchmarks.figures import REPORT, Figure, machine, print_figure, print_head, write_report
 
 Real = Callable[..., Iterator[Figure]]
@@ -22,9 +22,12 @@ ON_SERVERS: dict[str, Real] = {
     "throughput": draws.throughput,
     "asked": ends.asked,
     "late": ends.late,
+    "idle": process.idle,
 }
 ALONE: dict[str, Real] = {
     "herd": herd.herd,
+    "verify": log.verify,
+    "record": log.record,
 }
 
 
@@ -33,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = [*ON_SERVERS, *ALONE]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*known, []], help="which ones; all by default")
-    parser.add_argument("--full", action="store_true", help="the big sizes: about half an hour rather than five minutes")
+    parser.add_argument(
+        "--full", action="store_true", help="the big sizes: about half an hour rather than five minutes"
+    )
     parser.add_argument("--strict", action="store_true", help="end with 1 when a goal is missed")
     chosen = parser.parse_args(arguments)
     # The broker's own log is not the output here; what goes wrong still shows.
@@ -49,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stack = held.enter_context(running_stack(folder / "servers"))
         for name in names:
             command = f"python -m benchmarks {name}{' --full' if chosen.full else ''}"
-            made = ON_SERVERS[name](folder, stack, full=chosen.full) if name in ON_SERVERS else ALONE[name](folder, full=chosen.full)
+            made = (
+                ON_SERVERS[name](folder, stack, full=chosen.full)
+                if name in ON_SERVERS
+                else ALONE[name](folder, full=chosen.full)
+            )
             for figure in made:
                 print_figure(figure)
                 sys.stdout.flush()

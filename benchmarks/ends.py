@@ -6,7 +6,6 @@ leases that end in the same second, with nothing of ours at work.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,9 +14,18 @@ from pathlib import Path
 from tests.servers import Stack
 
 from benchmarks.figures import Figure, Goal, quantile, summary_ms
-from benchmarks.stage import Bench, Direct, in_parallel, now, real_broker, roles_at, until_no_roles, watch_deaths
+from benchmarks.stage import (
+    Bench,
+    Direct,
+    in_parallel,
+    now,
+    real_broker,
+    reschedule,
+    roles_at,
+    until_no_roles,
+    watch_deaths,
+)
 from countersign.domain.lease import LeaseState
-from countersign.domain.timestamps import spell
 
 THREADS = 16
 LATE_GOAL, LATE_RATIO_GOAL = Goal(limit=10), Goal(limit=0.5)
@@ -82,10 +90,18 @@ def late(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
         "seen_dead_late": summary_ms(ours),
         "openbao_alone": summary_ms(floors),
     }
-    yield Figure(name="late_p99_s", value=p99, unit="s", floor=floor, ratio=p99 / floor, goal=LATE_GOAL, details=details)
+    yield Figure(
+        name="late_p99_s", value=p99, unit="s", floor=floor, ratio=p99 / floor, goal=LATE_GOAL, details=details
+    )
     yield Figure(name="late_max_s", value=max(ours), unit="s", floor=max(floors), ratio=max(ours) / max(floors))
     yield Figure(
-        name="late_p99_ratio", value=p99 / floor, unit="ratio", floor=floor, floor_unit="s", ratio=p99 / floor, goal=LATE_RATIO_GOAL
+        name="late_p99_ratio",
+        value=p99 / floor,
+        unit="ratio",
+        floor=floor,
+        floor_unit="s",
+        ratio=p99 / floor,
+        goal=LATE_RATIO_GOAL,
     )
 
 
@@ -120,16 +136,7 @@ def _late_with_us(folder: Path, stack: Stack, count: int) -> list[float]:
             THREADS, lambda g: issuer.draw(alice, g).lease, bench.granted(count, what="direct", seconds=240)
         )
         start = now() + timedelta(seconds=3)
-        with sqlite3.connect(folder / "late.db") as database:
-            for turn, lease in enumerate(leases):
-                end = start + timedelta(seconds=turn / count)
-                database.execute(
-                    "UPDATE leases SET not_after = ?, due = ? WHERE id = ?", (spell(end), spell(end), lease.id)
-                )
-                database.execute(
-                    "UPDATE grants SET not_after = ?, due = ? WHERE id = ?", (spell(end), spell(end), lease.grant_id)
-                )
-        database.close()
+        reschedule(folder / "late.db", leases, start=start)
         bench.running.metronome.start()
         try:
             return watch_deaths(folder / "late.db", count)

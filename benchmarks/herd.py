@@ -21,6 +21,7 @@ from countersign.bootstrap import HANDS
 from countersign.domain.grant import Grant
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.lease import Lease, LeaseState
+from countersign.domain.request import Request, RequestState, Sealed
 from countersign.providers.base import Answer, LeaseRef
 from countersign.providers.fake import FakeProvider
 from countersign.service.sweeper import reference
@@ -48,7 +49,7 @@ def herd(folder: Path, *, full: bool) -> Iterator[Figure]:
         start = now() + timedelta(seconds=2 + count / 5000)
         leases = [_lease(start + timedelta(seconds=turn / count)) for turn in range(count)]
         provider.target.live.update({lease.id: start + timedelta(days=1) for lease in leases})
-        _keep(folder / "herd.db", leases)
+        keep(folder / "herd.db", leases)
         bench.running.metronome.start()
         try:
             ours = watch_deaths(folder / "herd.db", count)
@@ -102,10 +103,29 @@ def _grant(lease: Lease) -> Mapping[str, Any]:
     return rows.grant_row(grant)
 
 
-def _keep(path: Path, leases: list[Lease]) -> None:
-    """Write grants and leases as ten minutes of work would have left them; their requests are of no account here."""
+def _request(lease: Lease) -> Mapping[str, Any]:
+    request = Request(
+        id=lease.request_id,
+        person=lease.person,
+        principal=lease.person,
+        entitlement=lease.entitlement,
+        rule_digest="0" * 64,
+        parameters={},
+        duration=timedelta(minutes=10),
+        reason=Sealed(text="a benchmark", salt=bytes(16)),
+        ticket=None,
+        submitted_at=lease.prepared_at,
+        lapses_at=lease.not_after,
+        state=RequestState.APPROVED,
+    )
+    return rows.request_row(request, target="memory")
+
+
+def keep(path: Path, leases: list[Lease]) -> None:
+    """Write requests, grants and leases as ten minutes of work would have left them."""
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
+        connection.execute(sa.insert(schema.requests), [_request(lease) for lease in leases])
         connection.execute(sa.insert(schema.grants), [_grant(lease) for lease in leases])
         connection.execute(sa.insert(schema.leases), [rows.lease_row(lease) for lease in leases])
     engine.dispose()

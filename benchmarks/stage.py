@@ -25,7 +25,7 @@ from countersign.domain.ids import LEASE, RANDOM_BYTES, make_id
 from countersign.domain.lease import Lease
 from countersign.domain.people import Principal
 from countersign.domain.review import Decision
-from countersign.domain.timestamps import read
+from countersign.domain.timestamps import read, spell
 from countersign.providers.base import Issued, Order, Provider, Reservation
 from countersign.providers.vault import AppRole, VaultProvider
 from countersign.service.requests import Ask
@@ -257,3 +257,26 @@ def watch_deaths(path: Path, count: int, *, within_s: float = 300) -> list[float
     rows = database.execute("SELECT not_after, dead_at FROM leases").fetchall()
     database.close()
     return [max(0.0, (read(dead) - read(end)).total_seconds()) for end, dead in rows]
+
+
+def reschedule(path: Path, leases: Sequence[Lease], *, start: datetime) -> None:
+    """Move the ends of leases and their grants into the second after `start`, evenly; a window begins with its draw."""
+    database = sqlite3.connect(path)
+    with database:
+        for turn, lease in enumerate(leases):
+            end = spell(start + timedelta(seconds=turn / len(leases)))
+            database.execute("UPDATE leases SET not_after = ?, due = ? WHERE id = ?", (end, end, lease.id))
+            database.execute("UPDATE grants SET not_after = ?, due = ? WHERE id = ?", (end, end, lease.grant_id))
+    database.close()
+
+
+def ready(port: int) -> bool:
+    """Say whether the broker that listens there is ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

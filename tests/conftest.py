@@ -4,6 +4,28 @@ from collections.abc import Iterator
 
 import pytest
 from tests.servers import Stack, running_stack
+from tests.stores import (
+    clock,
+    database_url,
+    fresh_database,
+    migrated_postgres,
+    migrated_sqlite,
+    postgres,
+    store,
+    world,
+)
+
+__all__ = [
+    "clock",
+    "database_url",
+    "fresh_database",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "openbao_stack",
+    "postgres",
+    "store",
+    "world",
+]
 
 
 @pytest.fixture(scope="session")

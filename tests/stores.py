@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,15 +25,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
     server.start()
     yield server
-    server.stop()
+    server.stop_immediate()  # nothing here is worth a checkpoint
 
 
-@pytest.fixture
-def fresh_database(postgres: EmbeddedPostgres) -> str:
-    """Return the DSN of an empty database."""
-    name = f"broker_{next(_databases)}"
-    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+def _url(postgres: EmbeddedPostgres, name: str) -> str:
     known = conninfo_to_dict(postgres.dsn(name))
     return str(
         sa.URL.create(
@@ -46,11 +42,47 @@ def fresh_database(postgres: EmbeddedPostgres) -> str:
     )
 
 
+def _create(postgres: EmbeddedPostgres, name: str, *, template: str = "template1") -> str:
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        query = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(query.format(sql.Identifier(name), sql.Identifier(template)))
+    return _url(postgres, name)
+
+
+@pytest.fixture
+def fresh_database(postgres: EmbeddedPostgres) -> str:
+    """Return the URL of an empty database."""
+    return _create(postgres, f"broker_{next(_databases)}")
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: EmbeddedPostgres) -> str:
+    """Return the name of a database with the schema in it, to be copied."""
+    made = Store(_create(postgres, "migrated"), clock=Clock())
+    made.migrate()
+    made.close()
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with the schema in it, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "countersign.db"
+    made = Store(f"sqlite:///{path}", clock=Clock())
+    made.migrate()
+    made.close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database that has the schema."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'countersign.db'}"
-    return str(request.getfixturevalue("fresh_database"))
+        path = tmp_path / "countersign.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        return f"sqlite:///{path}"
+    template = str(request.getfixturevalue("migrated_postgres"))
+    return _create(request.getfixturevalue("postgres"), f"broker_{next(_databases)}", template=template)
 
 
 @pytest.fixture
@@ -61,7 +93,6 @@ def clock() -> Clock:
 @pytest.fixture
 def store(database_url: str, clock: Clock) -> Iterator[Store]:
     made = Store(database_url, clock=clock, own_clock=True)
-    made.migrate()
     yield made
     made.close()
 

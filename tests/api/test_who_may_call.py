@@ -26,6 +26,14 @@ GET /grants/{id}                     | ok            | ok            | not-found
 POST /grants/{id}/draw               | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
 POST /grants/{id}/return             | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
 POST /grants/{id}/revoke             | ok            | ok            | not-found     | ok            | ok            | not-eligible  | not-eligible  | not-found     | not-found     | ok
+GET /envelopes                       | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /envelopes                      | not-eligible  | not-eligible  | not-eligible  | ok            | not-eligible  | ok            | not-eligible  | not-eligible  | not-eligible  | not-eligible
+GET /envelopes/{id}                  | not-found     | not-found     | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+POST /envelopes/{id}/sign            | not-found     | not-found     | not-found     | ok            | not-eligible  | ok            | not-eligible  | not-found     | not-found     | not-eligible
+POST /envelopes/{id}/revoke          | not-found     | not-found     | not-found     | ok            | ok            | ok            | not-eligible  | not-found     | not-found     | ok
+POST /envelopes/{id}/open            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-eligible  | not-permitted | not-permitted | not-permitted | not-permitted
+GET /after-reviews                   | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /grants/{id}/after-review       | self-review   | self-review   | not-found     | self-review   | self-review   | ok            | not-eligible  | not-found     | not-found     | not-eligible
 GET /leases                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /leases/{id}                     | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 GET /entitlements                    | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
@@ -76,6 +84,9 @@ class Scene:
     stop: str
     proposal: str
     proposal_digest: str
+    envelope: str
+    envelope_digest: str
+    emergency: str
 
     def api(self, folder: Path) -> Api:
         shutil.copy(self.database, folder / "copy.db")
@@ -86,7 +97,12 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     database = tmp_path_factory.mktemp("scene") / "countersign.db"
     api = Api(world=new_world(database))
+    api.world.adopt(
+        catalog={**CATALOG, "entitlement": [*CATALOG["entitlement"], entitlement("root", break_glass=GLASS)]}
+    )
     api.world.broker.evidence.sign_checkpoint()
+    envelope = api.post("bob", "/v1/envelopes", json=ENVELOPE).json()
+    emergency = api.granted(entitlement="root", emergency={"incident": "INC-7"})
     pending = api.asked()
     drawn = api.granted()
     lease = api.draw(drawn).json()["lease"]["id"]
@@ -104,6 +120,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         stop=stop,
         proposal=proposal["id"],
         proposal_digest=proposal["digest"],
+        envelope=envelope["id"],
+        envelope_digest=envelope["digest"],
+        emergency=emergency,
     )
     api.world.store.close()
     return made
@@ -113,6 +132,11 @@ OTHER_RULES = {
     "catalog": {**CATALOG, "entitlement": [*CATALOG["entitlement"], entitlement("another")]},
     "reason": "a new target",
 }
+
+GLASS = {"review": [{"group": "orders-owners", "count": 1}], "max_duration_s": 600}
+ENVELOPE = {"entitlement": "root", "valid_s": 3600, "uses": 1, "max_duration_s": 60}
+OPENING = {"incident": "INC-7", "duration_s": 60, "parameters": {}, "reason": "nobody answers"}
+WORD = {"verdict": "justified", "comment": "I looked"}
 
 MOMENT = "2026-11-22T09:00:00.000Z"
 ASKED = ("GET /audit/questions/", "GET /audit/findings")
@@ -132,6 +156,20 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "POST /grants/{id}/return": lambda api, who, scene: api.post(who, f"/v1/grants/{scene.drawn}/return"),
     "POST /grants/{id}/revoke": lambda api, who, scene: api.post(
         who, f"/v1/grants/{scene.drawn}/revoke", json={"reason": "enough"}
+    ),
+    "GET /envelopes": lambda api, who, _: api.get(who, "/v1/envelopes"),
+    "POST /envelopes": lambda api, who, _: api.post(who, "/v1/envelopes", json=ENVELOPE),
+    "GET /envelopes/{id}": lambda api, who, scene: api.get(who, f"/v1/envelopes/{scene.envelope}"),
+    "POST /envelopes/{id}/sign": lambda api, who, scene: api.post(
+        who, f"/v1/envelopes/{scene.envelope}/sign", json={"digest": scene.envelope_digest}
+    ),
+    "POST /envelopes/{id}/revoke": lambda api, who, scene: api.post(who, f"/v1/envelopes/{scene.envelope}/revoke"),
+    "POST /envelopes/{id}/open": lambda api, who, scene: api.post(
+        who, f"/v1/envelopes/{scene.envelope}/open", json=OPENING
+    ),
+    "GET /after-reviews": lambda api, who, _: api.get(who, "/v1/after-reviews"),
+    "POST /grants/{id}/after-review": lambda api, who, scene: api.post(
+        who, f"/v1/grants/{scene.emergency}/after-review", json=WORD
     ),
     "GET /leases": lambda api, who, _: api.get(who, "/v1/leases"),
     "GET /leases/{id}": lambda api, who, scene: api.get(who, f"/v1/leases/{scene.lease}"),

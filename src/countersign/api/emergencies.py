@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path
 from pydantic import Field
 
 from countersign.api.answers import Answer, FactorAnswer, Moment, Page, RequestAnswer
-from countersign.api.bodies import USUALLY, AskParameters, Body, EmergencyBody, GrantId, Limit, Name, Seconds, Text
+from countersign.api.bodies import INCIDENT, USUALLY, Body, GrantId, Limit, Name, Text
 from countersign.api.problems import documented
 from countersign.api.rendering import request_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
+from countersign.domain.canonical import LARGEST_EXACT_INTEGER
 from countersign.domain.emergency import AfterReview, Verdict
+from countersign.domain.entitlement import LONGEST_PARAMETER
 from countersign.domain.refusals import Invalid
-from countersign.domain.timestamps import read, spell
+from countersign.domain.timestamps import NotATime, read, spell
 from countersign.service.envelopes import EnvelopeView
 
 router = guarded_router("break-glass")
 
+Seconds = Annotated[int, Field(ge=1, le=LARGEST_EXACT_INTEGER, description="whole seconds")]
+Parameters = dict[Name, Annotated[str, Field(max_length=LONGEST_PARAMETER)]]
 EnvelopeId = Annotated[str, Path(pattern="^env_[a-z2-7]{16}$", description="an envelope's id")]
 
 
@@ -27,7 +32,7 @@ class EnvelopeBody(Body):
 
     entitlement: Name
     not_before: Moment | None = None
-    not_after: Moment
+    valid_s: Seconds
     uses: int = Field(ge=1, le=1000)
     max_duration_s: Seconds
 
@@ -38,11 +43,13 @@ class SignatureBody(Body):
     digest: str = Field(min_length=1, max_length=128)
 
 
-class OpeningBody(EmergencyBody):
+class OpeningBody(Body):
     """What is asked for in the emergency, within what was signed."""
 
+    incident: Annotated[str, Field(pattern=INCIDENT)]
+    drill: bool = False
     duration_s: Seconds
-    parameters: AskParameters
+    parameters: Parameters
     reason: Text
 
 
@@ -104,12 +111,11 @@ def list_envelopes(broker: TheBroker, caller: Caller, limit: Limit = USUALLY) ->
 )
 def propose_envelope(broker: TheBroker, caller: Caller, body: EnvelopeBody) -> EnvelopeAnswer:
     """Write an envelope; it is worth nothing until two people, and the whole review rule, have signed it."""
-    not_before = None if body.not_before is None else _moment(body.not_before, "not_before")
     view = broker.envelopes.propose(
         caller,
         entitlement_id=body.entitlement,
-        not_before=not_before,
-        not_after=_moment(body.not_after, "not_after"),
+        not_before=None if body.not_before is None else _moment(body.not_before),
+        valid_s=body.valid_s,
         uses=body.uses,
         max_duration_s=body.max_duration_s,
     )
@@ -185,4 +191,49 @@ def review_afterwards(broker: TheBroker, caller: Caller, grant_id: GrantId, body
     """Review an emergency afterwards; neither who asked nor who granted does."""
     return _after_review(
         broker.afterwards.review(caller, grant_id, verdict=Verdict(body.verdict), comment=body.comment)
+    )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return read(text)
+    except NotATime as error:
+        raise Invalid(f"not_before: {error}", field="not_before") from error
+
+
+def _spelled(moment: datetime | None) -> str | None:
+    return None if moment is None else spell(moment)
+
+
+def _envelope(view: EnvelopeView) -> EnvelopeAnswer:
+    envelope = view.envelope
+    factors = view.quorum.factors if view.quorum else ()
+    return EnvelopeAnswer.model_validate(
+        envelope.statement()
+        | {
+            "digest": envelope.digest,
+            "state": view.state,
+            "uses_left": view.uses_left,
+            "signers": list(view.signers),
+            "review": [{"group": f.group, "count": f.count, "have": f.have} for f in factors],
+            "statement": envelope.statement(),
+        }
+    )
+
+
+def _after_review(owed: AfterReview) -> AfterReviewAnswer:
+    return AfterReviewAnswer(
+        id=owed.grant_id,
+        request_id=owed.request_id,
+        person=owed.person,
+        entitlement=owed.entitlement,
+        incident=owed.incident,
+        drill=owed.drill,
+        granters=list(owed.granters),
+        opened_at=spell(owed.opened_at),
+        due_at=spell(owed.due_at),
+        reviewer=owed.reviewer,
+        verdict=None if owed.verdict is None else owed.verdict.value,
+        reviewed_at=_spelled(owed.reviewed_at),
+        escalated_at=_spelled(owed.escalated_at),
     )

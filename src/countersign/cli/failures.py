@@ -92,6 +92,7 @@ EXIT_OF_CODE: Mapping[str, Exit] = {
     "invalid": Exit.USAGE,
     "too-large": Exit.USAGE,
     "wrong-digest": Exit.FAILURE,
+    "review-outstanding": Exit.FORBIDDEN,
     "already-reviewed": Exit.FAILURE,
     "already-delivered": Exit.FAILURE,
     "idempotency-key-reused": Exit.FAILURE,

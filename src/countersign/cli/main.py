@@ -28,6 +28,10 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "approve": ("signing:approve", "Approve exactly the request that you were shown."),
             "deny": ("signing:deny", "Deny a request."),
         },
+        "In an emergency": {
+            "envelope": ("emergencies:envelope", "Sign in advance what one on call may open, and open it."),
+            "after-review": ("emergencies:after_review", "Say whether a break-glass access was justified."),
+        },
         "Look": {
             "ls": ("looking:ls", "List requests, grants, leases or entitlements."),
             "show": ("looking:show", "Show anything by its id or a unique prefix of it."),

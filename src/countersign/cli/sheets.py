@@ -25,6 +25,7 @@ def request_sheet(out: Output, request: Mapping[str, Any]) -> None:
             ("duration", out.duration(request.get("duration_s"))),
             ("reason", request.get("reason")),
             ("ticket", request.get("ticket")),
+            ("BREAK-GLASS", _mark(request.get("emergency"))),
             ("submitted", out.time(request.get("submitted_at"))),
             ("lapses", out.time(request.get("lapses_at"))),
             ("latest end", out.time(request.get("latest_end"))),
@@ -198,6 +199,38 @@ def stop_rows(out: Output, stops: Sequence[Mapping[str, Any]]) -> tuple[list[str
     ]
 
 
+def envelope_rows(out: Output, envelopes: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Row]]:
+    """Return the columns and rows of envelopes."""
+    return ["id", "state", "entitlement", "until", "uses left", "longest", "signed by"], [
+        [
+            item.get("id"),
+            item.get("state"),
+            item.get("entitlement"),
+            out.time(item.get("not_after")),
+            item.get("uses_left"),
+            out.duration(item.get("max_duration_s")),
+            ", ".join(map(str, _list(item.get("signers")))),
+        ]
+        for item in envelopes
+    ]
+
+
+def after_review_rows(out: Output, reviews: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Row]]:
+    """Return the columns and rows of reviews after the fact."""
+    return ["grant", "verdict", "person", "entitlement", "incident", "due", "reviewer"], [
+        [
+            item.get("id"),
+            item.get("verdict") or ("OVERDUE" if item.get("escalated_at") else "owed"),
+            item.get("person"),
+            item.get("entitlement"),
+            f"{item.get('incident')}{' (a drill)' if item.get('drill') else ''}",
+            out.time(item.get("due_at")),
+            item.get("reviewer"),
+        ]
+        for item in reviews
+    ]
+
+
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -220,6 +253,14 @@ def _parameter(name: str, described: object) -> str:
 def _review(out: Output, review: object) -> str:
     said = _table(review)
     return f"{said.get('decision')} by {said.get('person')} at {out.time(said.get('at'))}"
+
+
+def _mark(emergency: object) -> str | None:
+    said = _table(emergency)
+    if not said:
+        return None
+    drill = " (a drill)" if said.get("drill") else ""
+    return f"{said.get('incident')}{drill}" + (f", by {said['envelope']}" if said.get("envelope") else "")
 
 
 def _draws(grant: Mapping[str, Any]) -> str | None:

@@ -31,6 +31,8 @@ def demand_true(request: Mapping[str, Any]) -> None:
     for name in _SHOWN:
         if name in request and request[name] != statement.get(name):
             raise _unfit(f"the {name} that it shows is not the one that the digest binds")
+    if request.get("emergency") != statement.get("emergency"):
+        raise _unfit("the mark of an emergency that it shows is not the one that the digest binds")
     openings = request.get("openings")
     for name in _TEXTS:
         _demand_opened(name, request.get(name), statement.get(name), openings)

@@ -71,7 +71,7 @@ class Envelopes:
         *,
         entitlement_id: str,
         not_before: datetime | None,
-        not_after: datetime,
+        valid_s: int,
         uses: int,
         max_duration_s: int,
     ) -> EnvelopeView:
@@ -87,10 +87,11 @@ class Envelopes:
             _demand_signer(principal, entitlement, rules)
             longest = int(entitlement.demand_break_glass().max_duration.total_seconds())
             begins = tx.now if not_before is None else not_before
-            if not tx.now < not_after <= tx.now + LONGEST_ENVELOPE or begins >= not_after:
+            if not 1 <= valid_s <= LONGEST_ENVELOPE.total_seconds():
+                raise Invalid(f"valid_s must lie between 1 and {LONGEST_ENVELOPE.days} days", field="valid_s")
+            if not tx.now <= begins <= tx.now + LONGEST_ENVELOPE - timedelta(seconds=valid_s):
                 raise Invalid(
-                    f"not_after must lie ahead, behind not_before, and within {LONGEST_ENVELOPE.days} days",
-                    field="not_after",
+                    f"not_before must lie ahead, and the end within {LONGEST_ENVELOPE.days} days", field="not_before"
                 )
             if not 1 <= uses <= MOST_USES:
                 raise Invalid(f"uses must lie between 1 and {MOST_USES}", field="uses")
@@ -103,7 +104,7 @@ class Envelopes:
                 entitlement=entitlement.id,
                 rule_digest=entitlement.rule_digest,
                 not_before=begins,
-                not_after=not_after,
+                not_after=begins + timedelta(seconds=valid_s),
                 uses=uses,
                 max_duration=timedelta(seconds=max_duration_s),
                 proposed_by=principal.person,

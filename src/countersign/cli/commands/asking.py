@@ -45,6 +45,8 @@ class _Wait(click.ParamType[int | str]):
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeat for more.")
 @click.option("--reason", required=True, help="Why; the approvers read it.")
 @click.option("--ticket", help="Which ticket it belongs to.")
+@click.option("--break-glass", "incident", metavar="INCIDENT", help="It is an emergency, of this incident.")
+@click.option("--drill", is_flag=True, help="With --break-glass: it is only practised.")
 @click.option("--wait", type=_Wait(), metavar="[=DURATION]", help="Wait until it is decided, or so long.")
 @with_session
 def request(
@@ -55,6 +57,8 @@ def request(
     params: tuple[str, ...],
     reason: str,
     ticket: str | None,
+    incident: str | None,
+    drill: bool,
     wait: int | str | None,
 ) -> None:
     """Ask for ENTITLEMENT. Nothing exists until somebody else has signed, and you have drawn."""
@@ -62,12 +66,16 @@ def request(
 
     body: dict[str, Any] = {
         "entitlement": entitlement,
-        "parameters": _parameters(params),
+        "parameters": parameters_of(params),
         "duration_s": duration,
         "reason": reason,
     }
     if ticket is not None:
         body["ticket"] = ticket
+    if incident is not None:
+        body["emergency"] = {"incident": incident, "drill": drill}
+    elif drill:
+        raise usage("a drill is one of break-glass", field="--drill")
     made = session.client.post("/requests", body, key=new_key())
     if wait is None:
         _show(session, made)
@@ -104,7 +112,8 @@ def _show(session: Session, made: Mapping[str, Any]) -> None:
         session.out.hint(f"an approver signs with: countersign approve {made.get('id')} --digest {made.get('digest')}")
 
 
-def _parameters(params: tuple[str, ...]) -> dict[str, str]:
+def parameters_of(params: tuple[str, ...]) -> dict[str, str]:
+    """Return what NAME=VALUE options say."""
     given: dict[str, str] = {}
     for item in params:
         name, equals, value = item.partition("=")

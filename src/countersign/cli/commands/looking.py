@@ -10,7 +10,17 @@ import click
 
 from countersign.cli.output import Output
 from countersign.cli.session import Session, with_session
-from countersign.cli.sheets import SHEETS, Row, entitlement_rows, grant_rows, lease_rows, request_rows, stop_rows
+from countersign.cli.sheets import (
+    SHEETS,
+    Row,
+    after_review_rows,
+    entitlement_rows,
+    envelope_rows,
+    grant_rows,
+    lease_rows,
+    request_rows,
+    stop_rows,
+)
 from countersign.cli.statement import demand_true
 from countersign.domain.ids import REQUEST
 
@@ -22,6 +32,8 @@ LISTS: Mapping[str, Rows] = MappingProxyType(
         "leases": lease_rows,
         "entitlements": entitlement_rows,
         "stops": stop_rows,
+        "envelopes": envelope_rows,
+        "after-reviews": after_review_rows,
     }
 )
 MOST_AT_ONCE = 100

@@ -10,7 +10,19 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from countersign import __version__
-from countersign.api import catalog, control, grants, inquiries, log, me, problems, publication, requests, rulemaking
+from countersign.api import (
+    catalog,
+    control,
+    emergencies,
+    grants,
+    inquiries,
+    log,
+    me,
+    problems,
+    publication,
+    requests,
+    rulemaking,
+)
 from countersign.api.delivery import Delivery
 from countersign.api.rim import Rim
 from countersign.service.broker import Broker

@@ -1,8 +1,8 @@
 """What a draw costs over the OpenBao calls that any credential costs, one at a time and sixteen at once.
 
 Floor, sent directly over one keep-alive connection per thread: mint a child token response-wrapped (`auth/token/create`), unwrap
-it (`sys/wrapping/unwrap`), read `database/creds/…` (wrapped or not, as the delivery says). Candidate: `Issuer.draw` over SQLite on
-disk with the same servers, which judges, commits three times, makes the same three calls and aligns the role at the target.
+it (`sys/wrapping/unwrap`), read `database/creds/…` (wrapped or not, as the delivery says). Candidate: `Issuer.draw` over SQLite
+on disk with the same servers, which judges, commits three times, makes the same three calls and aligns the role at the target.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def _late_by_themselves(stack: Stack, count: int) -> list[float]:
 
 
 def _late_with_us(folder: Path, stack: Stack, count: int) -> list[float]:
-    """Draw so many, move their ends into one second (in the database: a window starts with its draw), and let the sweep at them."""
+    """Draw so many, move their ends into one second, and let the sweep at them."""
     with real_broker(folder, stack, "late") as bench:
         alice, issuer = bench.principal("alice"), bench.running.broker.issuer
         leases = in_parallel(

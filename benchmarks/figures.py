@@ -119,7 +119,7 @@ def print_figure(figure: Figure) -> None:
     """Print one line of the table, and below it what explains it."""
     verdict = {True: "ok", False: "MISSED", None: ""}[figure.ok]
     floor = "" if figure.floor is None else f"{shown(figure.floor):g} {figure.floor_unit or figure.unit}"
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}×"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}x"
     goal = "" if figure.goal is None else str(figure.goal)
     print(f"{figure.name:<34}{shown(figure.value):>12g} {figure.unit:<10}{floor:>18}{ratio:>9}{goal:>11}  {verdict}")
     for key, value in figure.details.items():

@@ -25,7 +25,10 @@ from countersign.embedded.processes import Child, free_port
 
 RSS_GOAL, RESTART_GOAL = Goal(limit=250), Goal(limit=2)
 _IDLE_AFTER_S = 3.0
-_LIBRARIES = "fastapi, uvicorn, sqlalchemy, alembic, pydantic_settings, apscheduler.schedulers.background, structlog, psycopg, cryptography"
+_LIBRARIES = (
+    "fastapi, uvicorn, sqlalchemy, alembic, pydantic_settings, apscheduler.schedulers.background, structlog, psycopg,"
+    " cryptography"
+)
 
 
 def idle(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:

@@ -33,7 +33,8 @@ from countersign.service.rules import found
 from countersign.service.sweeper import reference
 from countersign.store import Store, Tx
 
-_T, _R = TypeVar("_T"), TypeVar("_R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 SWEEP_EVERY = timedelta(seconds=0.25)
 _MANY = 10_000
 

@@ -11,6 +11,7 @@ PEOPLE = "domain/people.py"
 LEASE = "domain/lease.py"
 REQUESTS = "service/requests.py"
 JUDGEMENT = "service/judgement.py"
+GRANTING = "service/granting.py"
 ISSUER = "service/issuer.py"
 CONTROL = "service/control.py"
 ENDINGS = "service/endings.py"
@@ -197,7 +198,7 @@ MUTANTS = (
     ),
     mutant(
         "who wrote a rule asks under it",
-        (REQUESTS, "if person in rules.authors_of(entitlement_id):", "if False:"),
+        (GRANTING, "if person in rules.authors_of(entitlement_id):", "if False:"),
         (JUDGEMENT, "asker = rules.directory.without(rules.authors_of(entitlement.id))", "asker = rules.directory"),
     ),
 )

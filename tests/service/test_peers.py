@@ -213,6 +213,18 @@ def test_a_request_whose_record_was_changed_after_its_approval_gives_nothing(api
     assert refused_draw(api, grant) == (409, "approval-void")
 
 
+def test_a_record_that_was_changed_all_through_but_for_the_grant_gives_nothing(api: Api) -> None:
+    grant = api.granted(duration_s=60)
+    with api.world.store.begin() as tx:
+        for trigger in ("requests_pinned", "reviews_UPDATE_refused"):
+            tx._connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
+        tx._connection.execute(schema.requests.update().values(duration_s=3600))
+        [request] = tx.requests()
+        tx._connection.execute(schema.requests.update().values(digest=request.digest))
+        tx._connection.execute(schema.reviews.update().values(digest=request.digest))
+    assert refused_draw(api, grant) == (409, "approval-void")
+
+
 def test_a_digest_of_something_else_approves_nothing(api: Api) -> None:
     one, other = api.asked(), api.asked(duration_s=61)
     assert review(api, "bob", one, digest=other["digest"]) == (409, "wrong-digest")

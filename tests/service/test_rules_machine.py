@@ -49,6 +49,8 @@ ITEMS = [
 ]
 people = st.sampled_from(EVERYBODY)
 which = st.integers(0, 7)
+seldom = st.sampled_from([False] * 4 + [True])
+"""Whether to do what leaves little to be done after it."""
 faults = st.sampled_from([None, None, None, *Fault])
 
 
@@ -137,6 +139,19 @@ class Histories(RuleBasedStateMachine):
                 self.world.principal(who), request_id, decision=decision, digest=str(digest)
             )
 
+    @rule(who=st.sampled_from(ASKING), what=which, signing=st.lists(st.sampled_from(SIGNING), max_size=4))
+    def ask_sign_and_draw(self, who: str, what: int, signing: list[str]) -> None:
+        asked = len(self.requests)
+        self.ask(who, what, 600)
+        if len(self.requests) == asked:
+            return
+        for signer in signing:
+            self.review(signer, 0, Decision.APPROVE, right=True)
+        with self.world.store.read() as tx:
+            grant = tx.grant_of_request(self.requests[-1])
+        if grant is not None:
+            self._draw(who, grant.id)
+
     @precondition(lambda self: self.requests)
     @rule(who=people, which=which)
     def withdraw(self, who: str, which: int) -> None:
@@ -191,9 +206,12 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         who=st.sampled_from(["olga", "oscar", "carol", "alice"]),
+        seldom=seldom,
         scope=st.sampled_from([("all", None), ("person", "alice"), ("entitlement", "orders-db-thrice")]),
     )
-    def stop(self, who: str, scope: tuple[str, str | None]) -> None:
+    def stop(self, who: str, scope: tuple[str, str | None], *, seldom: bool) -> None:
+        if not seldom:
+            return
         with self._try():
             ended = self.world.broker.control.stop(
                 self.world.principal(who), scope=scope[0], target=scope[1], reason="it looks wrong"
@@ -209,8 +227,10 @@ class Histories(RuleBasedStateMachine):
             if lifted.placed_by == self.world.principal(who).person:
                 raise Broken(f"{who} lifted a stop of his own")
 
-    @rule(who=st.sampled_from(["olga", "bob"]), whom=st.sampled_from(["alice", "dave", "bob", "carol"]))
-    def disable(self, who: str, whom: str) -> None:
+    @rule(who=st.sampled_from(["olga", "bob"]), whom=st.sampled_from(["alice", "dave", "bob", "carol"]), seldom=seldom)
+    def disable(self, who: str, whom: str, *, seldom: bool) -> None:
+        if not seldom:
+            return
         with self._try():
             self.world.broker.control.disable(self.world.principal(who), whom, reason="left")
 

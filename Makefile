@@ -1,7 +1,7 @@
 # Countersign: what a newcomer, a developer and CI run. Needs Python 3.11 or newer and the package registry; nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format bench campaign e2e lock clean
+.PHONY: help demo up test check format bench campaign mutants nightly e2e lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,12 @@ bench: ## figures against their floors; writes bench-report.json
 campaign: ## kill real servers at random under load and count what outlived its window; SHORT=1 for CI; writes campaign-report.json
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.embedded $(AWS)/.ready
 	@$(RUN) -m campaign
+
+mutants: $(VENV)/.dev ## break each rule, one at a time, and show which tests notice
+	@$(RUN) -m tests.mutants
+
+nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, and as many coalitions
+	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py
 
 lock: $(VENV)/.dev ## resolve the lock files anew from pyproject.toml
 	@$(RUN) -m pip install --quiet uv

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from countersign.domain.grant import Grant, GrantState
 from countersign.domain.request import RequestState
 from countersign.store import rows, schema
-from countersign.store.unit.part import Part
+from countersign.store.unit.part import Part, changes
 
 
 class GrantsPart(Part):
@@ -36,7 +36,7 @@ class GrantsPart(Part):
         Raises:
             Conflict: it is no longer as `before` was read.
         """
-        self._move(schema.grants, before, rows.grant_row(after))
+        self._move(schema.grants, before, changes(rows.grant_row(before), rows.grant_row(after)))
 
     def grants(
         self,

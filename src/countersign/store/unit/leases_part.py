@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from countersign.domain.lease import Lease, LeaseState
 from countersign.store import rows, schema
-from countersign.store.unit.part import Part
+from countersign.store.unit.part import Part, changes
 
 
 class LeasesPart(Part):
@@ -30,7 +30,16 @@ class LeasesPart(Part):
         Raises:
             Conflict: it is no longer as `before` was read; whoever moved it since has the say.
         """
-        self._move(schema.leases, before, rows.lease_row(after))
+        self.move_leases([(before, after)])
+
+    def move_leases(self, moves: Iterable[tuple[Lease, Lease]]) -> None:
+        """Write many leases at once.
+
+        Raises:
+            Conflict: one of them is no longer as it was read; the transaction must not be committed.
+        """
+        written = [(before, changes(rows.lease_row(before), rows.lease_row(after))) for before, after in moves]
+        self._move_all(schema.leases, written)
 
     def leases(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -473,3 +474,24 @@ def test_a_use_is_counted_from_the_requests_that_bear_the_envelope(world: World)
     open_(world, view)
     again = world.broker.envelopes.envelope(world.principal("bob"), view.envelope.id)
     assert again.uses_left == 1
+
+
+def test_of_two_who_open_the_last_use_at_once_one_does(world: World) -> None:
+    view = envelope(world, "bob", "bob", "carol", uses=1)
+    begin = threading.Barrier(2)
+    outcomes: dict[str, str] = {}
+
+    def try_it(who: str) -> None:
+        begin.wait()
+        try:
+            outcomes[who] = open_(world, view, who).state.value
+        except Refused as refusal:
+            outcomes[who] = refusal.code
+
+    threads = [threading.Thread(target=try_it, args=(who,)) for who in ("nina", "dave")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes.values()) == ["approved", "limit"]
+    assert len(data_of(world, "break-glass.opened")) == 1

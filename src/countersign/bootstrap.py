@@ -58,7 +58,7 @@ RECONCILE_EVERY = timedelta(seconds=60)
 CHECKPOINT_EVERY = timedelta(seconds=1)
 OLDEST_SWEEP_S = 5.0
 LANES = 8
-HANDS = 16
+HANDS = 96
 
 
 def now() -> datetime:

@@ -20,16 +20,21 @@ def end_lease(tx: Tx, lease: Lease, *, cause: Cause, actor: str, give_back: bool
     Raises:
         Conflict: somebody else moved it.
     """
-    ending = lease.revoking(cause=cause, now=tx.now)
+    ending = ask_for_end(tx, lease, cause=cause, actor=actor, give_back=give_back)
     tx.move_lease(lease, ending)
     if give_back:
         give_draw_back(tx, lease)
+    return ending
+
+
+def ask_for_end(tx: Tx, lease: Lease, *, cause: Cause, actor: str, give_back: bool = False) -> Lease:
+    """Record that a lease is to end and return it on its way; the caller moves it, alone or with others."""
     tx.record(
         LeaseEndAsked(
             actor=actor, subject=lease.id, cause=cause.value, not_after=lease.not_after, draw_given_back=give_back
         )
     )
-    return ending
+    return lease.revoking(cause=cause, now=tx.now)
 
 
 def give_draw_back(tx: Tx, lease: Lease) -> None:

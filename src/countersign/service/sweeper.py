@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from threading import Lock
 
 import structlog
@@ -21,7 +22,7 @@ from countersign.domain.refusals import Conflict, Refused
 from countersign.domain.request import RequestEvent
 from countersign.providers.base import Answer, LeaseRef, Provider, ProviderTrouble
 from countersign.service.afterwards import escalate
-from countersign.service.endings import close_grant, decide_request, end_lease
+from countersign.service.endings import ask_for_end, close_grant, decide_request, end_lease
 from countersign.service.office import Office
 from countersign.store import Tx
 
@@ -30,7 +31,9 @@ logger = structlog.get_logger(__name__)
 ACTOR = f"{BROKER}/sweep"
 CLAIM = timedelta(seconds=12)
 """How long a claimed lease is left alone: a little more than a provider call may take."""
-BATCH = 64
+BATCH = 256
+HANDS_PER_TARGET = 24
+"""How many ends are under way at one target at once."""
 OVERDUE_AFTER = timedelta(seconds=5)
 FIRST_RETRY = timedelta(milliseconds=250)
 LAST_RETRY = timedelta(seconds=30)
@@ -50,7 +53,8 @@ class Sweeper:
     """Ends what is due.
 
     Attributes:
-        lanes: at how many leases of one target at once.
+        lanes: at how many targets at once.
+        hands: at how many leases of all targets at once; one target gets `HANDS_PER_TARGET` of them.
     """
 
     office: Office
@@ -113,29 +117,30 @@ class Sweeper:
 
     def _claim(self, provider: str, target: str) -> list[Lease]:
         """Send what is due on its way and take it on for a while, in one transaction."""
-        claimed = []
+        claimed: list[tuple[Lease, Lease]] = []
         waiting = []
         with self.office.store.begin() as tx:
             for lease in tx.due_leases(provider=provider, target=target, limit=BATCH):
                 if lease.state is LeaseState.ACTIVE and tx.now < lease.not_after:
                     waiting.append(lease)
                     continue
-                ending = self._on_its_way(tx, lease)
-                mine = ending.claimed(tx.now + CLAIM)
-                tx.move_lease(ending, mine)
-                claimed.append(mine)
+                before, ending = self._on_its_way(tx, lease)
+                claimed.append((before, ending.claimed(tx.now + CLAIM)))
+            tx.move_leases(claimed)
         for lease in waiting:
             self._ask_for_receipt(lease)
-        return claimed
+        return [mine for _, mine in claimed]
 
-    def _on_its_way(self, tx: Tx, lease: Lease) -> Lease:
+    def _on_its_way(self, tx: Tx, lease: Lease) -> tuple[Lease, Lease]:
+        """Return the lease as it stands in the database, and on its way to death."""
         match lease.state:
             case LeaseState.PREPARED:
-                return end_lease(tx, lease, cause=Cause.OUTCOME_UNKNOWN, actor=ACTOR, give_back=True)
+                ending = end_lease(tx, lease, cause=Cause.OUTCOME_UNKNOWN, actor=ACTOR, give_back=True)
+                return ending, ending
             case LeaseState.ACTIVE:
-                return end_lease(tx, lease, cause=Cause.EXPIRED, actor=ACTOR)
+                return lease, ask_for_end(tx, lease, cause=Cause.EXPIRED, actor=ACTOR)
             case _:
-                return lease
+                return lease, lease
 
     def _ask_for_receipt(self, lease: Lease) -> None:
         """See whether a wrapped credential was picked up; one that was not is revoked and its draw given back."""
@@ -147,10 +152,13 @@ class Sweeper:
                 tx.move_lease(lease, lease.received())
 
     def _end_all(self, provider: Provider, leases: Sequence[Lease]) -> int:
-        pending = {self.hands.submit(self._order_end, provider, lease) for lease in leases}
+        """End leases of one target, a few at once, so that one target that hangs does not hold all hands."""
+        waiting = iter(leases)
+        pending = {self.hands.submit(self._order_end, provider, lease) for lease in islice(waiting, HANDS_PER_TARGET)}
         dead = 0
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            pending |= {self.hands.submit(self._order_end, provider, lease) for lease in islice(waiting, len(done))}
             dead += self._certify(provider, [piece.result() for piece in done])
         return dead
 
@@ -184,18 +192,21 @@ class Sweeper:
     def _write(self, attempts: Sequence[Attempt], seen: Mapping[str, Sighting]) -> int:
         dead = 0
         with self.office.store.begin() as tx:
+            moves = []
             for attempt in attempts:
                 sighting = seen.get(attempt.lease.id, Sighting(standing=Standing.UNKNOWN, at=tx.now))
-                dead += self._write_one(tx, attempt, sighting)
+                moves.append((attempt.lease, self._write_one(tx, attempt, sighting)))
+                dead += sighting.is_death
+            tx.move_leases(moves)
         return dead
 
-    def _write_one(self, tx: Tx, attempt: Attempt, sighting: Sighting) -> int:
+    def _write_one(self, tx: Tx, attempt: Attempt, sighting: Sighting) -> Lease:
+        """Record what was seen of one lease and return it as it is now to be kept."""
         lease = attempt.lease
         if attempt.answer is not None and lease.written_at is None:
             tx.record(LeaseEndWritten(actor=ACTOR, subject=lease.id, answer=attempt.answer.said))
         if sighting.is_death:
-            self._bury(tx, lease, sighting)
-            return 1
+            return self._bury(tx, lease, sighting)
         overdue = tx.now > due_by(lease) + OVERDUE_AFTER
         if overdue and not lease.overdue:
             trouble = attempt.trouble or "the provider took the order, and the credential was still seen"
@@ -209,18 +220,13 @@ class Sweeper:
                     trouble=trouble,
                 )
             )
-        tx.move_lease(
-            lease,
-            lease.still_alive(
-                due=tx.now + self._patience(lease),
-                written_at=tx.now if attempt.answer is not None else None,
-                overdue=overdue,
-            ),
+        return lease.still_alive(
+            due=tx.now + self._patience(lease),
+            written_at=tx.now if attempt.answer is not None else None,
+            overdue=overdue,
         )
-        return 0
 
-    def _bury(self, tx: Tx, lease: Lease, sighting: Sighting) -> None:
-        tx.move_lease(lease, lease.dead(sighting))
+    def _bury(self, tx: Tx, lease: Lease, sighting: Sighting) -> Lease:
         late = sighting.at - due_by(lease)
         tx.record(
             LeaseDead(
@@ -235,6 +241,7 @@ class Sweeper:
                 lateness_ms=max(0, round(late.total_seconds() * 1000)),
             )
         )
+        return lease.dead(sighting)
 
     def _patience(self, lease: Lease) -> timedelta:
         """Return how long to wait before the next try: doubling, capped, and spread by half so that a herd scatters."""

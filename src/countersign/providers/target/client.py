@@ -20,7 +20,7 @@ from countersign.providers.base import Away, Declined
 _CONNECT_S = 3
 _STATEMENT_MS = 4000
 _ANSWER_S = 5.0
-_IDLE_CONNECTIONS = 16
+_IDLE_CONNECTIONS = 24
 _RV = TypeVar("_RV")
 
 

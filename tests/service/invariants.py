@@ -28,7 +28,9 @@ def check(world: World) -> None:
     log = Log(world=world)
     with world.store.read() as tx:
         found = [*_outside(world, tx), *_requests(tx, log), *_grants(tx, log), *_leases(tx, log), *_disabled(tx, log)]
-    report = verify_store(world.store, verifiers=[], meaning=False)  # what stands open past its time is judged elsewhere
+    report = verify_store(
+        world.store, verifiers=[], meaning=False
+    )  # what stands open past its time is judged elsewhere
     found += [f"the log does not verify: {failure}" for failure in report.failures]
     if found:
         raise Broken("\n".join(found))

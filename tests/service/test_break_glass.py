@@ -495,3 +495,16 @@ def test_of_two_who_open_the_last_use_at_once_one_does(world: World) -> None:
         thread.join()
     assert sorted(outcomes.values()) == ["approved", "limit"]
     assert len(data_of(world, "break-glass.opened")) == 1
+
+
+@pytest.mark.parametrize("who", ["bob", "carol"])
+def test_the_database_refuses_a_request_by_which_a_signer_would_open_his_envelope(world: World, who: str) -> None:
+    opened_by_nina = open_(world, envelope(world, "bob", "bob", "carol"))
+    with world.store.read() as tx:
+        query = sa.select(schema.requests).where(schema.requests.c.id == opened_by_nina.id)
+        row = dict(tx._connection.execute(query).mappings().one())
+    with pytest.raises(REFUSED):
+        attempt(world.store, schema.requests.insert().values(**row | {"id": "req_zzzzzzzzzzzzzzzz", "person": who}))
+    attempt(world.store, schema.requests.insert().values(**row | {"id": "req_yyyyyyyyyyyyyyyy", "person": "dave"}))
+    with world.store.read() as tx:
+        assert tx.times_opened(row["envelope_id"]) == 2

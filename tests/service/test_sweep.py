@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from countersign.domain.lease import LeaseState
 from countersign.domain.refusals import WrongState
 from countersign.providers.base import Answer, LeaseRef, Stray
 from countersign.providers.fake import Fault
+from countersign.service import sweeper
 
 
 def state(world: World, lease_id: str) -> LeaseState:
@@ -188,3 +191,27 @@ def test_what_was_certified_after_the_listing_began_is_no_contradiction(world: W
     world.provider.roll_call = slow_listing  # type: ignore[method-assign] # the listing that this test is about
     assert world.broker.reconciler.reconcile() == 0
     assert not world.facts("provider.anomaly")
+
+
+def test_a_target_that_hangs_leaves_hands_for_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "HANDS_PER_TARGET", 2)
+    world.broker.sweeper.hands = ThreadPoolExecutor(3)
+    hanging = [world.draw(world.granted(what="orders-db-thrice")).lease for _ in range(3)]
+    other = world.draw(world.granted(what="orders-db-wrapped")).lease
+    released, end = threading.Event(), world.provider.end
+
+    def hang(ref: LeaseRef) -> Answer:
+        if ref.lease_id in {lease.id for lease in hanging}:
+            assert released.wait(timeout=20)
+        return end(ref)
+
+    monkeypatch.setattr(world.provider, "end", hang)
+    world.clock.forward(seconds=60)
+    begun = world.broker.sweeper.sweep()
+    try:
+        done, _ = wait(begun, timeout=10, return_when=FIRST_COMPLETED)
+        assert [piece.result() for piece in done] == [1]
+        assert state(world, other.id) is LeaseState.REVOKED
+    finally:
+        released.set()
+    assert sum(piece.result() for piece in begun) == 4

@@ -192,3 +192,17 @@ def test_an_edited_row_is_named_and_a_log_cut_short_is_seen(world: World) -> Non
         tx._connection.execute(schema.facts.delete().where(schema.facts.c.index == 3))
     codes = {failure.code for failure in verify_store(world.store, verifiers=[signer.verifier()]).failures}
     assert codes & {"truncated", "index-gap"}
+
+
+def test_leases_are_moved_together_or_not_at_all(world: World) -> None:
+    first, second = (world.draw(world.granted(who), who).lease for who in ("alice", "dave"))
+    later = world.clock.at + timedelta(hours=1)
+    with world.store.begin() as tx:
+        tx.move_leases([(first, first.claimed(later)), (second, second.claimed(later))])
+    with world.store.read() as tx:
+        assert [tx.lease(lease.id) for lease in (first, second)] == [first.claimed(later), second.claimed(later)]
+    moved, stale = first.claimed(later), second
+    with pytest.raises(Conflict), world.store.begin() as tx:
+        tx.move_leases([(moved, moved.claimed(world.clock.at)), (stale, stale.claimed(world.clock.at))])
+    with world.store.read() as tx:
+        assert tx.lease(first.id) == moved

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.api.calling import Api, LivedWorld, new_world
-from tests.stores import clock, fresh_database, postgres, store
+from tests.stores import clock, fresh_database, postgres
 from tests.world import Clock, World
 
 from countersign.store import Store
 
-__all__ = ["clock", "fresh_database", "postgres", "store"]
+__all__ = ["clock", "fresh_database", "postgres"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def tokens(template: Template, database_url: str) -> dict[str, str]:
     """Return the tokens that are in the database already; none on PostgreSQL."""
     return dict(template.tokens) if database_url.startswith("sqlite") else {}
+
+
+@pytest.fixture
+def store(database_url: str, clock: Clock) -> Iterator[Store]:
+    made = Store(database_url, clock=clock, own_clock=True)
+    made.migrate()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -206,3 +208,23 @@ def test_leases_are_moved_together_or_not_at_all(world: World) -> None:
         tx.move_leases([(moved, moved.claimed(world.clock.at)), (stale, stale.claimed(world.clock.at))])
     with world.store.read() as tx:
         assert tx.lease(first.id) == moved
+
+
+def test_writers_take_turns_so_that_none_of_many_waits_long(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'countersign.db'}", clock=Clock())
+    store.migrate()
+    waited: list[float] = []
+
+    def write(number: int) -> None:
+        began = time.monotonic()
+        with store.begin() as tx:
+            tx.record(started(number))
+            time.sleep(0.005)
+        waited.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(write, range(160)))
+    assert max(waited) < 5.0
+    with store.read() as tx:
+        assert tx.head().size == 160
+    store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from countersign.store.engine import make_engine
 from countersign.store.unit import Tx
 
 Clock = Callable[[], datetime]
+WRITE_WITHIN_S = 10.0
 
 
 class Store:
@@ -36,6 +38,7 @@ class Store:
         """Open lazily; nothing is read or written yet."""
         self._engine = make_engine(url)
         self._clock = clock
+        self._writing = threading.Lock()
         self._ask_database = self._engine.dialect.name == "postgresql" and not own_clock
 
     @property
@@ -64,7 +67,7 @@ class Store:
             Conflict: somebody else changed the same rows at the same moment.
             LogUnavailable: the database cannot write, so nothing happened.
         """
-        with self._faults(), self._engine.begin() as connection:
+        with self._faults(), self._turn(), self._engine.begin() as connection:
             tx = Tx(connection, clock=self._now(connection))
             yield tx
             tx.flush()
@@ -96,6 +99,19 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one's turn to write to SQLite: it has one writer, and makes the others poll, sleep and sometimes starve."""
+        if not self.is_embedded:
+            yield
+            return
+        if not self._writing.acquire(timeout=WRITE_WITHIN_S):
+            raise LogUnavailable("the database is busy, so nothing happened", hint="try again")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     def _now(self, connection: sa.Connection) -> datetime:
         if self._ask_database:

@@ -307,7 +307,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _listen(running: Running, settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415 - loading the API takes about a second, in which the sweep is at work already
 
-    from countersign.api.app import Readiness, make_app  # noqa: PLC0415 - as above
+    from countersign.api.app import LOOPBACK, Readiness, make_app  # noqa: PLC0415 - as above
 
     def readiness() -> Readiness:
         age = running.sweep_age_s()
@@ -317,9 +317,10 @@ def _listen(running: Running, settings: Settings) -> None:
         )
 
     uvicorn.run(
-        make_app(running.broker, readiness=readiness),
+        make_app(running.broker, readiness=readiness, allowed_hosts=(*LOOPBACK, *settings.allowed_hosts)),
         host=settings.listen_host,
         port=settings.listen_port,
+        http="h11",
         log_config=None,
         access_log=False,
         server_header=False,

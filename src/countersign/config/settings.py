@@ -51,6 +51,7 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy's URL; a SQLite file in `state_dir` unless given.
         genesis: the digest of the first catalog and directory, pinned by a second person; told by the first start.
         log_origin: the name of the log that every checkpoint bears; never changes during a log's life.
+        allowed_hosts: further names by which callers may address the broker, besides those of the loopback.
         log_public: serve the log's files to whoever reaches the broker, rather than to auditors alone.
         sweep_interval_s: seconds between sweeps.
         targets: by target id, how to reach a target itself.
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     log_origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(/[a-z0-9._-]+)*$", max_length=200)] = (
         "countersign.local/log"
     )
+    allowed_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]{1,253}$")], ...] = ()
     log_public: bool = False
     log_key_path: Path = Field(default_factory=lambda known: known["state_dir"] / "log.key")
     sweep_interval_s: Annotated[float, Field(ge=0.05, le=60, allow_inf_nan=False)] = 0.5

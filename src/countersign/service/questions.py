@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.grant import Grant
+from countersign.domain.grant import Grant, GrantState
 from countersign.domain.lease import Lease
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import Invalid, NotFound
@@ -191,9 +191,11 @@ def latest_end(
 ) -> datetime | None:
     """Return the latest moment at which access under a request could still exist, or None if it can lead to nothing."""
     residual = timedelta(seconds=preview.latest_end_after_not_after_s if preview else 0)
-    if grant is not None:
-        end = grant.draw_by + grant.duration if grant.not_after is None else grant.not_after
-    elif request.state is RequestState.PENDING:
+    if grant is not None and grant.not_after is not None:
+        end = grant.not_after
+    elif grant is not None and grant.state is GrantState.OPEN:
+        end = grant.draw_by + grant.duration
+    elif grant is None and request.state is RequestState.PENDING:
         end = request.lapses_at + entitlement.draw_ttl + request.duration
     else:
         return None

@@ -23,7 +23,7 @@ from countersign.domain.lease import LeaseState
 from countersign.domain.review import Quorum, could_be_reached
 from countersign.providers.fake import Fault
 from countersign.service.verification import verify_store
-from countersign.store import schema
+from countersign.store import Stop, schema
 
 TWO: dict[str, Any] = {"entitlement": "orders-db-write", "parameters": {"table": "orders"}}
 PAIR = [{"group": "orders-owners", "count": 2}]
@@ -323,6 +323,14 @@ def test_a_revocation_that_fails_is_told_and_tried_until_it_is_seen(api: Api) ->
     api.world.sweep()
     assert not api.world.provider.works(lease)
     assert api.get("erin", f"/v1/leases/{lease}").json()["state"] == LeaseState.REVOKED
+
+
+def test_a_stop_holds_back_even_a_grant_that_slipped_past_it(api: Api) -> None:
+    """A stop ends what is open; an approval that commits at the same moment may still open something after it."""
+    grant = api.granted()
+    with api.world.store.begin() as tx:
+        tx.add_stop(Stop(id="stp_aaaaaaaaaaaaaaaa", scope="person", target="alice", placed_by="olga", placed_at=tx.now))
+    assert refused_draw(api, grant) == (503, "stopped")
 
 
 def test_an_entitlement_that_is_deleted_ends_what_was_drawn_under_it(api: Api) -> None:

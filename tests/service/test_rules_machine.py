@@ -49,6 +49,12 @@ ITEMS = [
 ]
 people = st.sampled_from(EVERYBODY)
 which = st.integers(0, 7)
+words = st.tuples(
+    st.sampled_from(SIGNING),
+    st.sampled_from([Decision.APPROVE] * 5 + [Decision.DENY]),
+    st.sampled_from([True] * 6 + [False]),
+)
+"""Who signs, what, and whether under the digest that was shown."""
 seldom = st.sampled_from([False] * 4 + [True])
 """Whether to do what leaves little to be done after it."""
 faults = st.sampled_from([None, None, None, *Fault])
@@ -124,12 +130,10 @@ class Histories(RuleBasedStateMachine):
             self.provider.pinned[request.id] = copy.deepcopy(item)
 
     @precondition(lambda self: self.requests)
-    @rule(
-        who=st.sampled_from(SIGNING),
-        which=which,
-        decision=st.sampled_from([Decision.APPROVE] * 5 + [Decision.DENY]),
-        right=st.sampled_from([True] * 7 + [False]),
-    )
+    @rule(word=words, which=which)
+    def review_something(self, word: tuple[str, Decision, bool], which: int) -> None:
+        self.review(word[0], which, word[1], right=word[2])
+
     def review(self, who: str, which: int, decision: Decision, *, right: bool) -> None:
         request_id = self.requests[-1 - which % len(self.requests)]
         with self.world.store.read() as tx:
@@ -139,14 +143,14 @@ class Histories(RuleBasedStateMachine):
                 self.world.principal(who), request_id, decision=decision, digest=str(digest)
             )
 
-    @rule(who=st.sampled_from(ASKING), what=which, signing=st.lists(st.sampled_from(SIGNING), max_size=4))
-    def ask_sign_and_draw(self, who: str, what: int, signing: list[str]) -> None:
+    @rule(who=st.sampled_from(ASKING), what=which, signing=st.lists(words, max_size=4))
+    def ask_sign_and_draw(self, who: str, what: int, signing: list[tuple[str, Decision, bool]]) -> None:
         asked = len(self.requests)
         self.ask(who, what, 600)
         if len(self.requests) == asked:
             return
-        for signer in signing:
-            self.review(signer, 0, Decision.APPROVE, right=True)
+        for signer, decision, right in signing:
+            self.review(signer, 0, decision, right=right)
         with self.world.store.read() as tx:
             grant = tx.grant_of_request(self.requests[-1])
         if grant is not None:

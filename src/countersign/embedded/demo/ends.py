@@ -15,8 +15,8 @@ from countersign.embedded.demo.stage import Stage
 
 BOX_S = 4
 LEFT_ALONE_S = 4
-KILLED_S = 4
-BAO_DOWN_S = 6
+KILLED_S = 6
+BAO_DOWN_S = 8
 BACKSTOP_S = 30
 EARLIEST_S, LATEST_S = -0.1, 2.0
 """A session may be cut so long around its promised second; two machines' clocks are not one."""

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from countersign.domain.entitlement import Delivery
-from countersign.domain.timestamps import spell
 from countersign.providers.base import Order, Preview, Unfit
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -115,7 +114,7 @@ def preview(order: Order) -> Preview:
             f"a new login role at database {made.dbname} on {made.host}:{made.port}, named by the lease{limit}",
             f"everything that {groups} may do there, and nothing beside it",
         ),
-        residual=(f"with the broker down, sessions that are open then last until {spell(order.backstop_at)}",)
+        residual=(f"with the broker down, sessions that are open at the end last up to {backstop_s} s longer",)
         if backstop_s
         else (),
         latest_end_after_not_after_s=backstop_s,

@@ -154,7 +154,7 @@ def test_the_preview_of_a_login_says_what_it_may_do_and_what_outlives_the_end() 
         "a new login role at database orders on db.example:5432, named by the lease, at most 2 sessions",
         "everything that orders_ro may do there, and nothing beside it",
     )
-    assert shown.residual == ("with the broker down, sessions that are open then last until 2026-11-22T22:06:30.000Z",)
+    assert shown.residual == ("with the broker down, sessions that are open at the end last up to 30 s longer",)
     assert shown.latest_end_after_not_after_s == 30
     assert preview(order(backstop_s=0.001)).latest_end_after_not_after_s == 1
     without = preview(order(backstop_s=0))

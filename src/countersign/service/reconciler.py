@@ -61,7 +61,9 @@ class Reconciler:
     def _look_at(self, provider: Provider, listed: Sequence[Stray], *, since: datetime) -> int:
         # The listing was taken first: an intent is committed before anything exists, so what is listed and still
         # unknown here was never ordered.
-        strays = [(stray, kind) for stray in listed if (kind := self._kind(stray, since)) is not None]
+        with self.office.store.read() as tx:
+            deaths = tx.deaths({stray.lease_id for stray in listed if stray.lease_id is not None})
+        strays = [(stray, kind) for stray in listed if (kind := _kind(stray, deaths, since)) is not None]
         for stray, kind in strays:
             said: Mapping[str, Any] = {}
             try:
@@ -70,16 +72,6 @@ class Reconciler:
                 logger.warning("a stray could not be ended", provider=provider.name, trouble=str(trouble))
             self._tell(provider.name, stray, kind, said)
         return len(strays)
-
-    def _kind(self, stray: Stray, since: datetime) -> str | None:
-        if stray.lease_id is None:
-            return "foreign"
-        with self.office.store.read() as tx:
-            lease = tx.lease(stray.lease_id)
-        if lease is None:
-            return "never-ordered"
-        # Listed while it lived and certified since is no contradiction; the next listing will not hold it.
-        return "outlived-its-certificate" if lease.dead_at is not None and lease.dead_at <= since else None
 
     def _tell(self, provider: str, stray: Stray, kind: str, said: Mapping[str, Any]) -> None:
         mark = digest("countersign/stray/v1", {"place": stray.place, "ref": stray.ref, "kind": kind})
@@ -97,3 +89,13 @@ class Reconciler:
                 )
             )
         self._told.add(mark)
+
+
+def _kind(stray: Stray, deaths: Mapping[str, datetime | None], since: datetime) -> str | None:
+    if stray.lease_id is None:
+        return "foreign"
+    if stray.lease_id not in deaths:
+        return "never-ordered"
+    # Listed while it lived and certified since is no contradiction; the next listing will not hold it.
+    dead_at = deaths[stray.lease_id]
+    return "outlived-its-certificate" if dead_at is not None and dead_at <= since else None

@@ -74,8 +74,15 @@ class Sweeper:
             tx.make_due(LeaseState.REVOKING, *([LeaseState.PREPARED] if alone else []))
 
     def sweep(self) -> list[Future[int]]:
-        """Lapse, end and start to kill everything due; return the work begun, one piece per target."""
-        self._close_what_is_over()
+        """Start to kill everything due, and lapse and close what is over; return the work begun, one piece per target."""
+        begun = self._begin()
+        try:
+            is_more_due = self._close_what_is_over()
+        except Conflict:
+            return begun  # somebody moved what was to be closed; the next sweep sees it as it is
+        return begun + self._begin() if is_more_due else begun
+
+    def _begin(self) -> list[Future[int]]:
         with self.office.store.read() as tx:
             due = tx.due_targets()
         begun = []
@@ -91,10 +98,11 @@ class Sweeper:
         """Sweep once and wait for all of it; return how many leases were seen dead."""
         return sum(piece.result() for piece in self.sweep())
 
-    def _close_what_is_over(self) -> None:
+    def _close_what_is_over(self) -> bool:
+        """Lapse requests and close grants; say whether anything was, so that leases may have become due with it."""
         with self.office.store.read() as tx:
             if not tx.lapsing_requests(limit=1) and not tx.ending_grants(limit=1) and not tx.unreviewed(limit=1):
-                return
+                return False
         with self.office.store.begin() as tx:
             for request in tx.lapsing_requests(limit=BATCH):
                 decide_request(tx, request, RequestEvent.LAPSE, actor=ACTOR)
@@ -102,6 +110,7 @@ class Sweeper:
                 close_grant(tx, grant, GrantEvent.END, cause=Cause.EXPIRED, actor=ACTOR)
             for owed in tx.unreviewed(limit=BATCH):
                 escalate(tx, owed, actor=ACTOR)
+        return True
 
     def _sweep_target(self, provider: str, target: str) -> int:
         dead = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +12,8 @@ import sqlalchemy as sa
 from countersign.domain.lease import Lease, LeaseState
 from countersign.store import rows, schema
 from countersign.store.unit.part import Part, changes
+
+ASKED_AT_ONCE = 500
 
 
 class LeasesPart(Part):
@@ -23,6 +27,16 @@ class LeasesPart(Part):
         """Return a lease."""
         row = self._one(schema.leases, schema.leases.c.id == lease_id)
         return None if row is None else rows.to_lease(row)
+
+    def deaths(self, lease_ids: Iterable[str]) -> dict[str, datetime | None]:
+        """Return, of those of these leases that were ever ordered, when each was seen dead; None for those that were not."""
+        table = schema.leases
+        found: dict[str, datetime | None] = {}
+        waiting = iter(sorted(lease_ids))
+        while some := list(islice(waiting, ASKED_AT_ONCE)):
+            query = sa.select(table.c.id, table.c.dead_at).where(table.c.id.in_(some))
+            found.update((lease_id, dead_at) for lease_id, dead_at in self._connection.execute(query))
+        return found
 
     def move_lease(self, before: Lease, after: Lease) -> None:
         """Write a lease.

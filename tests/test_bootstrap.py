@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import shutil
 import signal
 import socket
@@ -13,8 +15,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+import structlog
 
-from countersign.bootstrap import build, hold_alone
+from countersign.bootstrap import build, configure_logging, hold_alone
 from countersign.config.problems import ConfigError
 from countersign.config.settings import Settings, load_settings
 
@@ -74,6 +77,23 @@ def test_a_log_that_was_signed_is_not_signed_with_another_key(tmp_path: Path) ->
         build(settings)
     shutil.move(tmp_path / "lost.key", settings.log_key_path)
     build(settings).broker.office.store.close()
+
+
+def test_a_logged_fault_shows_no_values_of_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    before = structlog.get_config()
+    configure_logging()
+    try:
+        password = secrets.token_hex(16)
+        try:
+            {}[len(password)]
+        except KeyError:
+            structlog.get_logger("test").exception("a fault")
+    finally:
+        structlog.configure(**before)
+    shown = capsys.readouterr().err
+    assert json.loads(shown)["event"] == "a fault"
+    assert "Traceback" in shown
+    assert password not in shown
 
 
 def test_a_second_broker_is_kept_off_an_embedded_database(tmp_path: Path) -> None:

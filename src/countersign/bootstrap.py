@@ -6,6 +6,7 @@ import fcntl
 import secrets
 import signal
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -285,8 +286,24 @@ def hold_alone(settings: Settings) -> IO[str]:
     return held
 
 
+def configure_logging() -> None:
+    """Log one JSON object a line to standard error; tracebacks without the values of variables, which may be secrets."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
 def serve(settings: Settings) -> None:
     """Run a broker until it is told to stop; what is due is swept before the first caller is served."""
+    configure_logging()
     signal.signal(signal.SIGTERM, _leave)
     with hold_alone(settings):
         running = build(settings)

@@ -17,6 +17,7 @@ from countersign.domain.refusals import (
     LogUnavailable,
     NotEligible,
     NotFound,
+    NotPermitted,
     NotYours,
     ProviderAway,
     ProviderRefused,
@@ -375,3 +376,9 @@ def test_a_disabled_person_is_out_at_once(world: World) -> None:
         world.broker.gate.admit(token)
     with pytest.raises(WrongState):
         world.review(pending)
+
+
+def test_nobody_disables_himself(world: World) -> None:
+    with pytest.raises(NotPermitted):
+        world.broker.control.disable(world.principal("olga"), "olga", reason="tired")
+    world.broker.control.disable(world.principal("oscar"), "olga", reason="left the company")

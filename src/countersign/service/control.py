@@ -146,12 +146,14 @@ class Control:
         """Disable a person for good: tokens, pending requests, open grants and live leases end at once.
 
         Raises:
-            NotPermitted: not an operator.
+            NotPermitted: not an operator, or it is oneself: it cannot be undone.
             Invalid: no such person, or disabled already.
         """
         with self.office.attempt(principal, act="disable", subject=person), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
             rules.directory.demand(principal, Role.OPERATOR)
+            if person == principal.person:
+                raise NotPermitted("nobody disables himself", rule="another operator disables an operator")
             if person not in rules.directory.persons or not tx.disable_person(person):
                 raise Invalid(f"there is no active person {person[:63]!r}", field="person")
             sealed = self.office.seal(reason, field="reason")

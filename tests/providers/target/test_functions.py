@@ -171,6 +171,31 @@ def test_a_role_that_owns_objects_stays_closed_and_without_sessions(
     drop_role(openbao_stack, lease)
 
 
+def test_what_a_lease_left_behind_works_with_no_right_of_its_lease_once_it_has_ended(
+    openbao_stack: Stack, target: PostgresTarget
+) -> None:
+    lease = make_role(openbao_stack)
+    with openbao_stack.owner() as owner:
+        owner.execute("CREATE SCHEMA IF NOT EXISTS careless; GRANT USAGE, CREATE ON SCHEMA careless TO PUBLIC")
+    try:
+        with openbao_stack.login_as(lease, PASSWORD) as session:
+            session.execute(
+                "CREATE FUNCTION careless.back_door() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
+                " AS 'SELECT count(*) FROM public.orders'"
+            )
+        other = make_role(openbao_stack)
+        with openbao_stack.login_as(other, PASSWORD) as stranger:
+            assert stranger.execute("SELECT careless.back_door()").fetchone() is not None
+            assert target.close(lease) == "closed"
+            assert target.end(lease, None) == ("owns-objects", 0)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                stranger.execute("SELECT careless.back_door()")
+    finally:
+        with openbao_stack.owner() as owner:
+            owner.execute("DROP SCHEMA careless CASCADE")
+    drop_role(openbao_stack, lease)
+
+
 def test_a_holder_who_keeps_a_lock_on_his_own_role_cannot_hold_up_the_closing(
     openbao_stack: Stack, target: PostgresTarget
 ) -> None:

@@ -116,11 +116,14 @@ BEGIN
   RETURN here;
 END $$;
 
--- Drops the role if nothing hangs on it. Its objects are nobody's but its own: a role that owns some stays, closed.
+-- Drops the role if nothing hangs on it. Its objects are nobody's but its own: a role that owns some stays, closed, and is taken
+-- out of every group, so that nothing that it left behind (a SECURITY DEFINER function, say) works with the rights of its lease.
 CREATE OR REPLACE FUNCTION countersign.drop_lease(lease text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  given name;
 BEGIN
   PERFORM countersign.demand_lease(lease);
   FOR attempt IN 1..5 LOOP
@@ -131,6 +134,12 @@ BEGIN
       WHEN undefined_object THEN
         RETURN 'absent';
       WHEN dependent_objects_still_exist THEN
+        FOR given IN
+          SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles l ON l.oid = m.member
+          WHERE l.rolname = lease
+        LOOP
+          EXECUTE format('REVOKE %I FROM %I', given, lease);
+        END LOOP;
         RETURN 'owns-objects';
       WHEN lock_not_available OR internal_error THEN -- OpenBao is dropping it too
         PERFORM pg_sleep(0.02);

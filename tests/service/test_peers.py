@@ -377,6 +377,14 @@ def test_who_wrote_a_rule_has_nothing_from_it(api: Api) -> None:
     assert said(api.post("frank", "/v1/requests", json=ask())) == (403, "not-eligible")
 
 
+def test_an_approver_who_turns_out_to_have_written_the_rule_no_longer_counts(api: Api) -> None:
+    grant = api.granted(by=("bob",))
+    with api.world.store.begin() as tx:
+        tx.set_rule_authors("orders-db-read", {"bob", "grace"})
+    api.world.restart()  # the rules are read anew
+    assert refused_draw(Api(world=api.world, tokens=api.tokens), grant) == (409, "approval-void")
+
+
 def test_no_call_adds_a_member_a_role_or_an_approval(api: Api) -> None:
     """Members and roles change by a proposal that another author approves, and in no other way."""
     paths = api.app.openapi()["paths"]

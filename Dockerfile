@@ -1,6 +1,6 @@
 # The broker without the embedded stack: what is installed is named by hash, what runs is not root, what it writes is one volume.
 # Needs of another base: Debian or its like with glibc, Python 3.11 or newer with venv, and useradd.
-ARG BASE=docker.io/library/python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
+ARG BASE=python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
 
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

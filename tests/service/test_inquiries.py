@@ -77,10 +77,10 @@ def test_an_answer_says_who_signed_how_it_ended_and_which_entries_prove_it(quick
         "lease.prepared",
         "lease.reserved",
         "lease.issued",
-        "grant.closed",
         "lease.end-asked",
         "lease.end-written",
         "lease.dead",
+        "grant.closed",
     ]
     assert {rows[index]["subject"] for index in held.entries} >= {first, held.story.request, held.story.grant}
 

@@ -96,8 +96,11 @@ class Sweeper:
         return begun
 
     def sweep_and_wait(self) -> int:
-        """Sweep once and wait for all of it; return how many leases were seen dead."""
-        return sum(piece.result() for piece in self.sweep())
+        """Sweep once, one part after the other, and wait for all of it; return how many leases were seen dead."""
+        dead = sum(piece.result() for piece in self._begin())
+        if self._close_what_is_over():
+            dead += sum(piece.result() for piece in self._begin())
+        return dead
 
     def _close_what_is_over(self) -> bool:
         """Lapse requests and close grants; say whether anything was, so that leases may have become due with it."""

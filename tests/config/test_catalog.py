@@ -199,7 +199,7 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
         "one of the keys pending_per_person, open_per_person"
     )
     assert only_refusal(source(parameters={"default": {"value": "x"}}))[1] == "one of the keys values, pattern, default"
-    assert only_refusal({**source(), "entitlements": []})[1] == "one of the keys schema, target, entitlement"
+    assert only_refusal({**source(), "entitlements": []})[1] == "one of the keys schema, trust, target, entitlement"
 
 
 def test_a_rule_without_factors_is_refused() -> None:

@@ -25,6 +25,7 @@ from countersign.config.crosscheck import check_together
 from countersign.config.directory import GroupTable, PersonTable, PrincipalTable, parse_directory
 from countersign.config.patterns import fault_of
 from countersign.config.problems import ConfigError
+from countersign.config.trust_file import TrustTable
 from countersign.domain.people import Role
 from countersign.providers.aws.sessions import preview as preview_aws
 from countersign.providers.base import Order, Preview
@@ -98,6 +99,7 @@ def test_the_first_entitlement_prints_every_key() -> None:
 @pytest.mark.parametrize(
     ("heading", "model"),
     [
+        ("### `[trust]`", TrustTable),
         ("### `[[target]]`", TargetTable),
         ("### `[[entitlement]]`", EntitlementTable),
         ("### `caps`", CapsTable),

@@ -60,7 +60,8 @@ def parse_catalog(source: Mapping[str, Any], *, longest_access_s: int = LONGEST_
     if problems:
         raise ConfigError(problems)
     targets = {item.id: _target(item) for item in file.target}
-    return Catalog(entitlements={item.id: _entitlement(item, targets[item.target]) for item in file.entitlement})
+    entitlements = {item.id: _entitlement(item, targets[item.target]) for item in file.entitlement}
+    return Catalog(entitlements=entitlements, trust=file.trust.meaning())
 
 
 class _Identified(Protocol):

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 
 from countersign.config.catalog import duplicates
-from countersign.config.catalog_file import Name, SchemaVersion, Table
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of, shown
+from countersign.config.table import Name, SchemaVersion, Table
 from countersign.config.tomlfile import read_toml
 from countersign.domain.people import CONFLICTS, Directory, Group, Person, Principal, Role
 

@@ -21,7 +21,6 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from countersign.config.catalog_file import Name
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of
 from countersign.config.sections import (
     Aws,
@@ -32,7 +31,9 @@ from countersign.config.sections import (
     plain,
     with_secrets_read,
 )
+from countersign.config.table import Name
 from countersign.config.tomlfile import read_toml
+from countersign.config.trust_file import Origin
 from countersign.domain.canonical import digest
 
 PREFIX = "COUNTERSIGN_"
@@ -78,9 +79,7 @@ class Settings(BaseSettings):
     genesis: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     listen_host: str = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8440
-    log_origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(/[a-z0-9._-]+)*$", max_length=200)] = (
-        "countersign.local/log"
-    )
+    log_origin: Origin = "countersign.local/log"
     allowed_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]{1,253}$")], ...] = ()
     log_public: bool = False
     log_key_path: Path = Field(default_factory=lambda known: known["state_dir"] / "log.key")

@@ -18,6 +18,7 @@ from countersign.domain.canonical import digest
 from countersign.domain.emergency import Emergency
 from countersign.domain.people import Directory, Role
 from countersign.domain.refusals import Invalid
+from countersign.domain.trust import Trust
 
 LONGEST_PARAMETER = 128
 
@@ -267,13 +268,16 @@ class Entitlement:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """All entitlements in force at one moment."""
+    """All entitlements in force at one moment, and whom their rules trust."""
 
     entitlements: Mapping[str, Entitlement]
+    trust: Trust = field(default_factory=Trust)
 
     def document(self) -> dict[str, Any]:
         """Return the catalog as plain JSON; what is stored and hashed."""
-        return {"entitlements": [item.document() for _, item in sorted(self.entitlements.items())]}
+        trust = self.trust.document()
+        entitlements = [item.document() for _, item in sorted(self.entitlements.items())]
+        return {"entitlements": entitlements} | ({"trust": trust} if trust else {})
 
     @cached_property
     def digest(self) -> str:

@@ -253,6 +253,7 @@ def _view(proposal: Proposal, rules: Rules, parsed: tuple[Catalog, Directory]) -
 def _changes(rules: Rules, parsed: tuple[Catalog, Directory]) -> list[Change]:
     changes = []
     for kind, before, after in (
+        ("trust", _whole(rules.catalog), _whole(parsed[0])),
         ("entitlement", _by_id(rules.catalog.document()["entitlements"]), _by_id(parsed[0].document()["entitlements"])),
         *(
             (name[:-1], _by_id(rules.directory.document()[name]), _by_id(parsed[1].document()[name]))
@@ -272,6 +273,12 @@ def _what(old: Mapping[str, Any], new: Mapping[str, Any]) -> Literal["added", "r
     if not old:
         return "added"
     return "changed" if new else "removed"
+
+
+def _whole(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """Return the trust settings as the one thing of their kind; none where nothing is said."""
+    said = catalog.trust.document()
+    return {"trust": said} if said else {}
 
 
 def _by_id(items: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - documents are plain JSON

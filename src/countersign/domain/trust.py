@@ -1,0 +1,41 @@
+"""Whom the broker trusts, as two people countersigned it: names and addresses that decide what an answer is worth.
+
+These are settings in that they describe the outside, and rules in that they decide whom we believe; so they stand in the
+catalog, and the running configuration must agree with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+SIX_YEARS_DAYS = 2192
+"""How long evidence is kept unless the rules say otherwise: SEC 17a-4 asks for six years, leap days included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What was countersigned about the outside. Absent values decide nothing, and leave the catalog's digest as it was.
+
+    Attributes:
+        log_origin: the name that every checkpoint of this log must bear; None leaves it to the settings.
+        providers: by provider name, the only address at which its answers are believed.
+        retention_days: how long evidence must be kept, in days.
+    """
+
+    log_origin: str | None = None
+    providers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    retention_days: int = SIX_YEARS_DAYS
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that differs from saying nothing, as plain JSON; what is stored and hashed."""
+        said: dict[str, Any] = {}
+        if self.log_origin is not None:
+            said["log_origin"] = self.log_origin
+        if self.providers:
+            said["providers"] = dict(sorted(self.providers.items()))
+        if self.retention_days != SIX_YEARS_DAYS:
+            said["retention_days"] = self.retention_days
+        return said

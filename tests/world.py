@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from countersign.domain.request import Request
 from countersign.domain.review import Decision
 from countersign.providers.fake import FakeProvider
 from countersign.service.broker import Broker
+from countersign.service.followers import Follower
 from countersign.service.issuer import Drawn
 from countersign.service.requests import Ask
 from countersign.service.rules import found
@@ -115,6 +116,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     catalog: dict[str, Any] = field(default_factory=lambda: CATALOG)
     directory: dict[str, Any] = field(default_factory=lambda: DIRECTORY)
+    followers: Sequence[Follower] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         self.provider = FakeProvider(clock=self.clock)
@@ -141,9 +143,11 @@ class World:
             signer=Ed25519Signer.generate("test.example/log"),
             tokens_allowed=True,
             sweep_every=timedelta(seconds=1),
+            followers=self.followers,
             randomness=self.randomness,
         )
         self.running.broker.sweeper.start()
+        self.running.broker.followers.start()
 
     @property
     def broker(self) -> Broker:
@@ -192,6 +196,14 @@ class World:
     def sweep(self) -> int:
         """Sweep once and wait for it; return how many leases were seen dead."""
         return self.broker.sweeper.sweep_and_wait()
+
+    def follow(self, *followers: Follower) -> None:
+        """Let the followers of the world handle what is new; those that are named join it first."""
+        if followers:
+            self.running.broker.followers.stop()
+            self.followers = followers
+            self.restart()
+        self.broker.followers.follow_and_wait()
 
     def facts(self, *types: str) -> list[dict[str, Any]]:
         """Return the log's rows of these types, all without any."""

@@ -8,7 +8,7 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,7 @@ from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.envelopes import Envelopes
 from countersign.service.evidence import Evidence
+from countersign.service.followers import Follower, Followers
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
@@ -57,6 +58,7 @@ logger = structlog.get_logger(__name__)
 
 RECONCILE_EVERY = timedelta(seconds=60)
 CHECKPOINT_EVERY = timedelta(seconds=1)
+FOLLOW_EVERY = timedelta(milliseconds=250)
 OLDEST_SWEEP_S = 5.0
 LANES = 8
 HANDS = 96
@@ -87,9 +89,10 @@ def assemble(
     tokens_allowed: bool,
     log_public: bool = False,
     sweep_every: timedelta,
+    followers: Sequence[Follower] = (),
     randomness: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Running:
-    """Build every use case over a store and providers; nothing runs until the metronome is started."""
+    """Build every use case over a store, providers and what follows the log; nothing runs until the metronome is started."""
     nudged = threading.Event()
     office = Office(store=store, rules=RuleReader(), randomness=randomness, nudge=nudged.set)
     evidence = Evidence(office=office, signer=signer)
@@ -114,11 +117,13 @@ def assemble(
         reconciler=Reconciler(office=office, providers=providers),
         evidence=evidence,
         publication=Publication(office=office, evidence=evidence, public=log_public),
+        followers=Followers(office=office, followers=followers, me=secrets.token_hex(16)),
     )
     beats = [
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
         Beat(name="reconcile", interval=RECONCILE_EVERY, job=broker.reconciler.reconcile),
         Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=broker.evidence.sign_checkpoint),
+        Beat(name="followers", interval=FOLLOW_EVERY, job=broker.followers.follow),
     ]
     return Running(broker=broker, metronome=Metronome(beats=beats, nudged=nudged))
 
@@ -262,6 +267,7 @@ def build(settings: Settings) -> Running:
             )
         )
     running.broker.sweeper.start()
+    running.broker.followers.start()
     return running
 
 
@@ -312,6 +318,7 @@ def serve(settings: Settings) -> None:
             _listen(running, settings)
         finally:
             running.metronome.stop()
+            running.broker.followers.stop()
             running.broker.office.store.close()
 
 
@@ -330,7 +337,9 @@ def _listen(running: Running, settings: Settings) -> None:
         age = running.sweep_age_s()
         fresh = age < OLDEST_SWEEP_S
         return Readiness(
-            ok=fresh, checks={"sweep": "ok" if fresh else "no sweep was completed lately"}, sweep_age_s=round(age, 3)
+            ok=fresh,
+            checks={"sweep": "ok" if fresh else "no sweep was completed lately", **running.broker.followers.checks()},
+            sweep_age_s=round(age, 3),
         )
 
     uvicorn.run(

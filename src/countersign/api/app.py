@@ -14,6 +14,7 @@ from countersign.api import (
     catalog,
     control,
     emergencies,
+    followers,
     grants,
     inquiries,
     log,
@@ -57,7 +58,19 @@ def make_app(
     app = FastAPI(title="Countersign", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.broker = broker
     problems.install(app)
-    for part in (requests, grants, emergencies, catalog, rulemaking, log, inquiries, control, me, publication):
+    for part in (
+        requests,
+        grants,
+        emergencies,
+        catalog,
+        rulemaking,
+        log,
+        inquiries,
+        control,
+        me,
+        publication,
+        followers,
+    ):
         app.include_router(part.router)
     app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)
     app.add_middleware(Rim, allowed_hosts=allowed_hosts)  # the last one added is the outermost

@@ -8,6 +8,7 @@ from countersign.service.afterwards import Afterwards
 from countersign.service.control import Control
 from countersign.service.envelopes import Envelopes
 from countersign.service.evidence import Evidence
+from countersign.service.followers import Followers
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.office import Office
@@ -38,3 +39,4 @@ class Broker:
     reconciler: Reconciler
     evidence: Evidence
     publication: Publication
+    followers: Followers

@@ -14,6 +14,7 @@ from countersign.store import log
 from countersign.store.log import LogHead
 from countersign.store.unit.control_part import ControlPart, Remembered, Stop
 from countersign.store.unit.emergencies_part import EmergenciesPart
+from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
@@ -21,10 +22,20 @@ from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.requests_part import RequestsPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
 
-__all__ = ["Remembered", "Rulebook", "Stop", "Tx"]
+__all__ = ["Cursor", "Remembered", "Rulebook", "Stop", "Tx"]
 
 
-class Tx(LogPart, RulesPart, ProposalsPart, RequestsPart, GrantsPart, LeasesPart, ControlPart, EmergenciesPart):
+class Tx(
+    LogPart,
+    RulesPart,
+    ProposalsPart,
+    RequestsPart,
+    GrantsPart,
+    LeasesPart,
+    ControlPart,
+    EmergenciesPart,
+    FollowersPart,
+):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 
     Attributes:

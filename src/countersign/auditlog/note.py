@@ -75,6 +75,10 @@ class Signature:
     key_id: bytes
     signature: bytes
 
+    def line(self) -> str:
+        """Return the line, with its newline, as it stands in a note."""
+        return f"{_DASH} {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnverifiedNote:
@@ -160,11 +164,12 @@ def cosigned_at(signature: bytes) -> int:
     """Return the time that leads a cosignature/v1, in seconds since 1970.
 
     Raises:
-        NoteRefused: the signature is not as long as one of that kind.
+        NoteRefused: the signature is not as long as one of that kind, or the time is beyond 2^63 - 1.
     """
-    if len(signature) != 72:  # noqa: PLR2004 - eight bytes of time and 64 of Ed25519
-        raise NoteRefused("a cosignature is 72 bytes long")
-    return int.from_bytes(signature[:8], "big")
+    at = int.from_bytes(signature[:8], "big")
+    if len(signature) != 72 or at >= 2**63:  # noqa: PLR2004 - eight bytes of time and 64 of Ed25519; tlog-cosignature's bound
+        raise NoteRefused("a cosignature is 72 bytes long, and its time is of this world")
+    return at
 
 
 def key_id(name: str, kind: int, public_key: bytes) -> bytes:
@@ -250,10 +255,7 @@ def sign_note(text: str, signers: Sequence[Signer], *, others: Sequence[Signatur
         NoteRefused: the text does not end in a newline, cannot stand in a note, or nobody signs.
     """
     own = [Signature(name=one.name, key_id=one.key_id, signature=one.sign(text.encode())) for one in signers]
-    lines = [
-        f"{_DASH} {item.name} {base64.b64encode(item.key_id + item.signature).decode()}\n" for item in (*own, *others)
-    ]
-    whole = f"{text}\n{''.join(lines)}"
+    whole = f"{text}\n{''.join(item.line() for item in (*own, *others))}"
     if not text.endswith("\n") or parse_note(whole.encode()).text != text:
         raise NoteRefused("a note's text ends in a newline")
     return whole

@@ -67,6 +67,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "dev": ("running:dev", "Run the embedded stack until Ctrl-C."),
             "demo": ("running:demo", "Play the whole story on the embedded stack."),
             "target": ("targets:target", "Prepare or check a PostgreSQL target."),
+            "witness": ("witnessing:witness", "Vouch for logs from elsewhere."),
         },
     }
 )

@@ -89,11 +89,13 @@ def test_a_digest_can_be_recomputed_from_the_answer_alone(api: Api) -> None:
         assert request["openings"].keys() == {name for name in ("reason", "ticket") if request["statement"][name]}
 
 
-def test_a_denial_ends_a_request_and_its_comment_reaches_the_log_only_as_an_opening(api: Api) -> None:
+def test_a_denial_ends_a_request_and_its_comment_reaches_the_requester_but_the_log_only_as_an_opening(api: Api) -> None:
     request = api.asked()
     body = {"decision": "deny", "digest": request["digest"], "comment": "not on a Friday"}
     denied = api.post("bob", f"/v1/requests/{request['id']}/reviews", json=body).json()
     assert (denied["state"], denied["latest_end"], denied["may_review"]) == ("denied", None, [])
+    [review] = api.get("alice", f"/v1/requests/{request['id']}").json()["reviews"]
+    assert (review["person"], review["comment"]) == ("bob", "not on a Friday")
     [entry] = [
         entry
         for entry in api.get("alice", f"/v1/audit/entries?subject={request['id']}").json()["items"]

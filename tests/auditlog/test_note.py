@@ -36,8 +36,9 @@ from countersign.auditlog.note import (
 from countersign.auditlog.signer import Ed25519Signer, KeyFileRefused, create_key_file, load_key_file
 
 ORIGIN = "log.example/audit"
-SIGNER = Ed25519Signer.generate(ORIGIN)
-OTHER = Ed25519Signer.generate("other.example")
+# Fixed keys: what stands in the names of tests must be the same in every process that runs some of them.
+SIGNER = Ed25519Signer(name=ORIGIN, private_key=Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
+OTHER = Ed25519Signer(name="other.example", private_key=Ed25519PrivateKey.from_private_bytes(bytes(31) + b"2"))
 TEXT = "one line\n\nand another ü\n"
 
 # Published with golang.org/x/mod/sumdb/note (note_test.go, BSD): a key pair and what it signs.

@@ -58,6 +58,7 @@ def test_denying_says_no_for_good(desk: Desk) -> None:
         "bob", "deny", made["id"], "--digest", made["digest"], "--comment", "not during the freeze", "--json"
     )
     assert (ran.code, ran.json()["state"]) == (0, "denied")
+    assert "not during the freeze" in desk.run("alice", "show", made["id"]).out
 
 
 def test_without_a_digest_nothing_is_signed(desk: Desk) -> None:

@@ -45,6 +45,7 @@ class ReviewAnswer(Answer):
     person: str
     decision: Literal["approve", "deny"]
     at: Moment
+    comment: str | None = None
 
 
 class OpeningAnswer(Answer):

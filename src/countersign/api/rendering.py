@@ -75,7 +75,15 @@ def request_answer(view: RequestView) -> RequestAnswer:
         submitted_at=spell(request.submitted_at),
         statement=request.statement(),
         openings={name: _opening(text) for name, text in sealed.items()},
-        reviews=[ReviewAnswer(person=r.person, decision=r.decision.value, at=spell(r.at)) for r in view.reviews],
+        reviews=[
+            ReviewAnswer(
+                person=each.person,
+                decision=each.decision.value,
+                at=spell(each.at),
+                comment=view.comments.get(each.person),
+            )
+            for each in view.reviews
+        ],
         may_review=list(view.may_review),
         preview=PreviewAnswer(privileges=list(preview.privileges), residual=list(preview.residual))
         if preview

@@ -252,7 +252,10 @@ def _parameter(name: str, described: object) -> str:
 
 def _review(out: Output, review: object) -> str:
     said = _table(review)
-    return f"{said.get('decision')} by {said.get('person')} at {out.time(said.get('at'))}"
+    comment = said.get("comment")
+    return f"{said.get('decision')} by {said.get('person')} at {out.time(said.get('at'))}" + (
+        f": {comment}" if comment else ""
+    )
 
 
 def _mark(emergency: object) -> str | None:

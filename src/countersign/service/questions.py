@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from countersign.domain.entitlement import Entitlement
+from countersign.domain.facts import ReviewRecorded
 from countersign.domain.grant import Grant, GrantState
 from countersign.domain.lease import Lease
 from countersign.domain.people import Principal, Role
@@ -32,6 +33,7 @@ class RequestView:
         quorum: how far the rule is filled; None when the rule has changed since.
         preview: what it would give; None when the rule has changed since.
         may_review: persons who may still sign.
+        comments: what reviewers said beside their decision, by person.
     """
 
     request: Request
@@ -41,6 +43,7 @@ class RequestView:
     grant: Grant | None
     latest_end: datetime | None
     may_review: tuple[str, ...]
+    comments: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +163,19 @@ class Questions:
 
     def _view(self, tx: Tx, rules: Rules, request: Request) -> RequestView:
         reviews = tx.reviews(request.id)
+        comments = tx.opened(type_=ReviewRecorded.type, subject=request.id, field="comment")
         grant = tx.grant_of_request(request.id)
         entitlement = rules.catalog.entitlements.get(request.entitlement)
         if entitlement is None or entitlement.rule_digest != request.rule_digest:
             return RequestView(
-                request=request, reviews=reviews, quorum=None, preview=None, grant=grant, latest_end=None, may_review=()
+                request=request,
+                reviews=reviews,
+                quorum=None,
+                preview=None,
+                grant=grant,
+                latest_end=None,
+                may_review=(),
+                comments=comments,
             )
         quorum, _ = standing_of(tx, request, entitlement=entitlement, rules=rules)
         try:
@@ -183,6 +194,7 @@ class Questions:
             grant=grant,
             latest_end=latest_end(request, entitlement, grant, preview),
             may_review=tuple(sorted(eligible - done)) if request.state is RequestState.PENDING else (),
+            comments=comments,
         )
 
 

@@ -40,6 +40,17 @@ class LogPart(Part):
             }
         return [row | {"openings": by_index.get(row["index"], {})} for row in found]
 
+    def opened(self, *, type_: str, subject: str, field: str) -> dict[str, str]:
+        """Return one free text of a subject's facts of a type, by actor; what was left unsaid is absent."""
+        facts, openings = schema.facts, schema.openings
+        query = (
+            sa.select(facts.c.actor, openings.c.text)
+            .join(openings, openings.c.index == facts.c.index)
+            .where(facts.c.subject == subject, facts.c.type == type_, openings.c.field == field)
+            .order_by(facts.c.index)
+        )
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Return size and signed note of the newest checkpoint."""
         table = schema.checkpoints

@@ -21,9 +21,10 @@ up: ## the embedded stack until Ctrl-C, with who can sign in as whom
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.embedded $(AWS)/.ready
 	@$(VENV)/bin/countersign dev
 
-test: ## all tests, on real servers
+# Whole files go to one process, so that servers which a file shares are started once.
+test: ## all tests, on real servers, as many side by side as there are cores (at most four)
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.dev $(AWS)/.ready
-	@$(RUN) -m pytest -q
+	@$(RUN) -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.dev ## format, lint, types, layers
 	@$(VENV)/bin/ruff format --check --quiet .

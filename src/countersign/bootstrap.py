@@ -25,8 +25,9 @@ from countersign.config.catalog import load_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import load_directory
 from countersign.config.problems import ConfigError, Problem, Severity
-from countersign.config.sections import AwsAccount
+from countersign.config.sections import AwsAccount, WebhookAccess
 from countersign.config.settings import Settings
+from countersign.config.webhooksecret import read_webhook_secret
 from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
 from countersign.providers.base import Provider, ProviderTrouble
@@ -39,6 +40,7 @@ from countersign.service.evidence import Evidence
 from countersign.service.followers import Follower, Followers
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
+from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.office import Office
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
@@ -46,6 +48,9 @@ from countersign.service.reconciler import Reconciler
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.rules import RuleReader, found
+from countersign.service.streams.destination import Destination
+from countersign.service.streams.file import LineFile
+from countersign.service.streams.webhook import Receiver, Webhook
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
 from countersign.store import Store
@@ -224,6 +229,30 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
     return made
 
 
+def make_followers(store: Store, settings: Settings) -> list[Follower]:
+    """Return what sends the log, or notices of it, to the outside that the settings name."""
+    receivers = {name: _receiver(name, access) for name, access in settings.webhooks.items()}
+    streams = [Webhook(receiver=receivers[name]) for name, access in settings.webhooks.items() if access.stream]
+    files = [] if settings.stream_path is None else [LineFile(path=settings.stream_path)]
+    rules = RuleReader()
+    return [
+        *streams,
+        *files,
+        *(Notices(store=store, rules=rules, receiver=receiver) for receiver in receivers.values()),
+        UnaddressedNotices(store=store, rules=rules, known=frozenset(receivers)),
+    ]
+
+
+def _receiver(name: str, access: WebhookAccess) -> Receiver:
+    return Receiver(
+        name=name,
+        destination=Destination(url=access.url, allow_private=access.allow_private),
+        secret=read_webhook_secret(access.secret.get_secret_value()),
+        clock=now,
+        context=ssl.create_default_context(cafile=access.ca_file) if access.ca_file else None,
+    )
+
+
 def _demand_fit_rights(vault: VaultProvider) -> None:
     """Refuse to start with a login at OpenBao that may too much or too little; with OpenBao away, start and end what is due."""
     try:
@@ -259,6 +288,7 @@ def build(settings: Settings) -> Running:
         tokens_allowed=settings.allow_tokens,
         log_public=settings.log_public,
         sweep_every=timedelta(seconds=settings.sweep_interval_s),
+        followers=make_followers(store, settings),
     )
     with store.begin() as tx:
         tx.record(

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from countersign.config.problems import ConfigError
-from countersign.config.sections import Aws, AwsAccount, OpenBao, TargetAccess, is_loopback, secrets_of
+from countersign.config.sections import Aws, AwsAccount, OpenBao, TargetAccess, WebhookAccess, is_loopback, secrets_of
 from countersign.config.settings import SECRET_KEYS, Settings, load_settings
 
 SECRET = "S3CR3T-value-that-nobody-sees"
@@ -121,12 +121,12 @@ def test_a_secret_in_the_file_itself_is_refused(
 
 
 def test_every_secret_of_every_table_is_kept_out_of_the_file() -> None:
-    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess)
+    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess, WebhookAccess)
     assert {name for table in tables for name in secrets_of(table)} == SECRET_KEYS
 
 
 def test_every_secret_can_lie_in_a_file() -> None:
-    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess)
+    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess, WebhookAccess)
     for table in tables:
         assert {f"{name}_file" for name in secrets_of(table)} <= set(table.model_fields)
 
@@ -369,3 +369,13 @@ def test_settings_do_not_change() -> None:
     assert bao.wrap_ttl_s == 60
     with pytest.raises(ValidationError, match="frozen"):
         bao.addr = "https://other.example"
+
+
+def test_a_webhook_s_secret_is_long_and_never_shown() -> None:
+    secret = "whsec_" + "QUJD" * 8
+    given = load_settings(webhooks={"siem": {"url": "https://siem.example/x", "secret": secret}})
+    assert "QUJD" not in repr(given) + str(given.document())
+    for wrong in ({"secret": "whsec_QUJD"}, {"url": "http://siem.example/"}, {"url": "https://u:p@siem.example/"}):
+        with pytest.raises(ConfigError) as refusal:
+            load_settings(webhooks={"siem": {"url": "https://siem.example/x", "secret": secret} | wrong})
+        assert "QUJD" not in str(refusal.value)

@@ -25,6 +25,11 @@ def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
         for entitlement in catalog.entitlements.values()
         for problem in _Pair(entitlement, directory, approvers, requesters).problems()
     ]
+    found += [
+        Problem(where=f"trust.notices.{group}", expected="a group of the directory", got=shown(group))
+        for group in catalog.trust.notices
+        if group not in directory.groups
+    ]
     return sorted(found, key=lambda problem: problem.severity is Severity.WARNING)
 
 

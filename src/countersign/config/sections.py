@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from countersign.config.problems import expected
 from countersign.config.secretfile import read_secret
+from countersign.config.webhooksecret import UnfitSecret, read_webhook_secret
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -49,6 +50,8 @@ def _is_database(secret: SecretStr) -> SecretStr:
 
 
 Address = Annotated[str, AfterValidator(_is_address)]
+Receiver = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,39}$")]
+"""The name of a webhook's receiver."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_database)]
 
 
@@ -135,6 +138,33 @@ class TargetAccess(Section):
 
     dsn: SecretStr
     dsn_file: Path | None = None
+
+
+class WebhookAccess(Section):
+    """A receiver of webhooks.
+
+    Attributes:
+        url: where it is, without a query; secrets do not belong there.
+        secret: shared with it: `whsec_` and 24 to 64 bytes in base64.
+        stream: whether it gets every entry of the log; one that only `[trust.notices]` names gets those notices.
+        allow_private: let it be in a private network.
+        ca_file: authorities that vouch for it instead of the system's.
+    """
+
+    url: Address
+    secret: SecretStr
+    secret_file: Path | None = None
+    stream: bool = False
+    allow_private: bool = False
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_fit(self) -> Self:
+        try:
+            read_webhook_secret(self.secret.get_secret_value())
+        except UnfitSecret as unfit:
+            raise expected(str(unfit).removeprefix("expected ")) from None
+        return self
 
 
 def plain(value: Any) -> object:  # noqa: ANN401 - whatever a settings table holds

@@ -26,7 +26,9 @@ from countersign.config.sections import (
     Aws,
     DatabaseUrl,
     OpenBao,
+    Receiver,
     TargetAccess,
+    WebhookAccess,
     is_loopback,
     plain,
     with_secrets_read,
@@ -39,7 +41,7 @@ from countersign.domain.canonical import digest
 PREFIX = "COUNTERSIGN_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 """The environment variable that names the TOML file."""
-SECRET_KEYS = frozenset({"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn"})
+SECRET_KEYS = frozenset({"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn", "secret"})
 """Keys that hold secrets, in any table: they do not stand in the TOML file."""
 
 
@@ -56,6 +58,8 @@ class Settings(BaseSettings):
         log_public: serve the log's files to whoever reaches the broker, rather than to auditors alone.
         sweep_interval_s: seconds between sweeps.
         targets: by target id, how to reach a target itself.
+        webhooks: by name, who is posted the log or notices of emergencies.
+        stream_path: a file to which every entry of the log is appended as a line of JSON.
     """
 
     model_config = SettingsConfigDict(
@@ -87,6 +91,8 @@ class Settings(BaseSettings):
     openbao: OpenBao | None = None
     aws: Aws | None = None
     targets: dict[Name, TargetAccess] = Field(default_factory=dict)
+    webhooks: dict[Receiver, WebhookAccess] = Field(default_factory=dict)
+    stream_path: Path | None = None
 
     @model_validator(mode="before")
     @classmethod

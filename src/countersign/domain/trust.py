@@ -23,11 +23,13 @@ class Trust:
         log_origin: the name that every checkpoint of this log must bear; None leaves it to the settings.
         providers: by provider name, the only address at which its answers are believed.
         retention_days: how long evidence must be kept, in days.
+        notices: by group, the webhooks by which its members are told when they were skipped in an emergency.
     """
 
     log_origin: str | None = None
     providers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     retention_days: int = SIX_YEARS_DAYS
+    notices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def document(self) -> dict[str, Any]:
         """Return everything that differs from saying nothing, as plain JSON; what is stored and hashed."""
@@ -38,4 +40,6 @@ class Trust:
             said["providers"] = dict(sorted(self.providers.items()))
         if self.retention_days != SIX_YEARS_DAYS:
             said["retention_days"] = self.retention_days
+        if self.notices:
+            said["notices"] = {group: sorted(receivers) for group, receivers in sorted(self.notices.items())}
         return said

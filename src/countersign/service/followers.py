@@ -53,7 +53,7 @@ class Follower(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of its cursor: 1 to 63 characters, and never changed."""
+        """The name of its cursor: 1 to 80 characters, and never changed."""
 
     def handle(self, entries: Sequence[Entry]) -> None:
         """Do what is to be done about the next entries, in order; the same may come again after a crash.

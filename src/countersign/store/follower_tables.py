@@ -9,7 +9,7 @@ from countersign.store.schema import Moment, column, metadata
 followers = sa.Table(
     "followers",
     metadata,
-    column("name", sa.String(63), primary_key=True),
+    column("name", sa.String(80), primary_key=True),
     column("next", sa.BigInteger),
     column("updated_at", Moment),
     column("failures", sa.Integer),

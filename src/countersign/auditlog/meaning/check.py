@@ -19,7 +19,18 @@ from countersign.auditlog.report import Failure, Report
 GRACE = timedelta(seconds=60)
 """How long after its time something may stand open at the end of a log: the sweep needs seconds, and a retry up to 45."""
 
-UNJUDGED = frozenset({"token.issued", "token.revoked", "act.refused", "audit.asked", "break-glass.unreviewed"})
+UNJUDGED = frozenset(
+    {
+        "token.issued",
+        "token.revoked",
+        "act.refused",
+        "audit.asked",
+        "break-glass.unreviewed",
+        "notice.delivered",
+        "notice.failed",
+        "notice.unaddressed",
+    }
+)
 """Types that say nothing which another entry could contradict."""
 
 _decode = json.JSONDecoder().raw_decode

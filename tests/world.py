@@ -14,6 +14,7 @@ from countersign.domain.people import Principal
 from countersign.domain.request import Request
 from countersign.domain.review import Decision
 from countersign.providers.fake import FakeProvider
+from countersign.providers.records import RecordSource
 from countersign.service.broker import Broker
 from countersign.service.followers import Follower
 from countersign.service.issuer import Drawn
@@ -117,6 +118,7 @@ class World:
     catalog: dict[str, Any] = field(default_factory=lambda: CATALOG)
     directory: dict[str, Any] = field(default_factory=lambda: DIRECTORY)
     followers: Sequence[Follower] = field(default=(), init=False)
+    sources: list[RecordSource] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.provider = FakeProvider(clock=self.clock)
@@ -140,6 +142,7 @@ class World:
         self.running: Running = assemble(
             store=self.store,
             providers={"fake": self.provider},
+            sources=self.sources,
             signer=Ed25519Signer.generate("test.example/log"),
             tokens_allowed=True,
             sweep_every=timedelta(seconds=1),

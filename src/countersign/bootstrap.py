@@ -31,6 +31,7 @@ from countersign.config.webhooksecret import read_webhook_secret
 from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
 from countersign.providers.base import Provider, ProviderTrouble
+from countersign.providers.records import RecordSource
 from countersign.scheduler import Beat, Metronome
 from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
@@ -45,6 +46,7 @@ from countersign.service.office import Office
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
+from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.rules import RuleReader, found
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 RECONCILE_EVERY = timedelta(seconds=60)
+RECORDS_EVERY = timedelta(seconds=1)
 CHECKPOINT_EVERY = timedelta(seconds=1)
 FOLLOW_EVERY = timedelta(milliseconds=250)
 OLDEST_SWEEP_S = 5.0
@@ -90,6 +93,7 @@ def assemble(
     *,
     store: Store,
     providers: Mapping[str, Provider],
+    sources: Sequence[RecordSource] = (),
     signer: Signer,
     tokens_allowed: bool,
     log_public: bool = False,
@@ -120,6 +124,7 @@ def assemble(
             hands=ThreadPoolExecutor(HANDS, thread_name_prefix="countersign-hand"),
         ),
         reconciler=Reconciler(office=office, providers=providers),
+        records=Records(office=office, sources=sources),
         evidence=evidence,
         publication=Publication(office=office, evidence=evidence, public=log_public),
         followers=Followers(office=office, followers=followers, me=secrets.token_hex(16)),
@@ -127,6 +132,7 @@ def assemble(
     beats = [
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
         Beat(name="reconcile", interval=RECONCILE_EVERY, job=broker.reconciler.reconcile),
+        Beat(name="records", interval=RECORDS_EVERY, job=broker.records.follow),
         Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=broker.evidence.sign_checkpoint),
         Beat(name="followers", interval=FOLLOW_EVERY, job=broker.followers.follow),
     ]
@@ -253,6 +259,16 @@ def _receiver(name: str, access: WebhookAccess) -> Receiver:
     )
 
 
+def make_sources(settings: Settings) -> list[RecordSource]:
+    """Return the sources of other people's records that the settings declare."""
+    made: list[RecordSource] = []
+    if settings.openbao is not None and settings.openbao.audit_log is not None:
+        from countersign.providers.vault.audit import OpenBaoAudit  # noqa: PLC0415 - a broker without OpenBao never loads it
+
+        made.append(OpenBaoAudit(settings.openbao.audit_log))
+    return made
+
+
 def _demand_fit_rights(vault: VaultProvider) -> None:
     """Refuse to start with a login at OpenBao that may too much or too little; with OpenBao away, start and end what is due."""
     try:
@@ -284,6 +300,7 @@ def build(settings: Settings) -> Running:
     running = assemble(
         store=store,
         providers=make_providers(settings),
+        sources=make_sources(settings),
         signer=log_signer(settings),
         tokens_allowed=settings.allow_tokens,
         log_public=settings.log_public,

@@ -89,7 +89,12 @@ class Section(BaseModel):
 
 
 class OpenBao(Section):
-    """The broker's account at OpenBao. `wrap_ttl_s` is how long a wrapped credential waits to be unwrapped, in seconds."""
+    """The broker's account at OpenBao.
+
+    Attributes:
+        wrap_ttl_s: how long a wrapped credential waits to be unwrapped, in seconds.
+        audit_log: the file of OpenBao's audit device, which is then followed; it must be on this machine.
+    """
 
     addr: Address
     role_id: SecretStr
@@ -98,6 +103,7 @@ class OpenBao(Section):
     secret_id_file: Path | None = None
     ca_file: Path | None = None
     wrap_ttl_s: Annotated[int, Field(ge=1, le=120)] = 60
+    audit_log: Path | None = None
 
 
 class AwsAccount(Section):

@@ -193,6 +193,7 @@ class EmbeddedStack:
                 "addr": self.vault.address,
                 "role_id": self.vault.role_id,
                 "secret_id": self.vault.secret_id,
+                "audit_log": str(self.openbao.audit_log),
             },
             "aws": {
                 "endpoint_url": self.aws.endpoint_url,

@@ -15,6 +15,7 @@ from countersign.service.office import Office
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
+from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.sweeper import Sweeper
@@ -37,6 +38,7 @@ class Broker:
     issuer: Issuer
     sweeper: Sweeper
     reconciler: Reconciler
+    records: Records
     evidence: Evidence
     publication: Publication
     followers: Followers

@@ -37,6 +37,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `emergency-unreviewed` (high) | break-glass | the word on it afterwards is overdue |
 | `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
 | `anomaly`, `clock-step` (high) | the entry | a provider holds what the log does not explain; the clock disagreed |
+| `records-gap` (medium) | the entry | records of a provider or target were lost; what they would have shown is not known |
 | `unknown-type` (low) | the entry | a newer broker's fact, not judged |
 """
 

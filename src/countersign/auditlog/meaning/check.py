@@ -29,6 +29,9 @@ UNJUDGED = frozenset(
         "notice.delivered",
         "notice.failed",
         "notice.unaddressed",
+        "records.began",
+        "records.silent",
+        "records.heard",
     }
 )
 """Types that say nothing which another entry could contradict."""
@@ -72,6 +75,7 @@ class MeaningCheck:
             "lease.overdue": (lives.overdue,),
             "lease.dead": (lives.dead,),
             "provider.anomaly": (order.strange,),
+            "records.gap": (order.lost,),
             "envelope.proposed": (order.judge_act, emergencies.proposed),
             "envelope.signed": (order.judge_act, emergencies.signed),
             "envelope.revoked": (order.judge_act, emergencies.revoked),

@@ -134,6 +134,10 @@ class Order:
         detail = f"{data['provider']}: {data['kind']}: {fact['subject']}"
         self.ledger.note(index, "anomaly", Severity.HIGH, detail)
 
+    def lost(self, index: int, fact: Fact) -> None:
+        """Records of a provider or target that were lost are told of: what they would have shown is not known."""
+        self.ledger.note(index, "records-gap", Severity.MEDIUM, f"{fact['subject']}: {fact['data']['why']}")
+
     def stepped(self, index: int, fact: Fact) -> None:
         """A clock that disagreed is told of."""
         self.ledger.note(index, "clock-step", Severity.HIGH, f"the clock was off by {fact['data']['offset_ms']} ms")

@@ -19,6 +19,7 @@ from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
 from countersign.store.unit.proposals_part import ProposalsPart
+from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
 
@@ -35,6 +36,7 @@ class Tx(
     ControlPart,
     EmergenciesPart,
     FollowersPart,
+    RecordsPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

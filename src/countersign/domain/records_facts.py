@@ -1,0 +1,42 @@
+"""Facts about other people's records: how far a source was followed, what was missed of it, and leases that nobody used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from countersign.domain.facts import Fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsBegan(Fact):
+    """A source of records is followed from here on; what it told before was not read."""
+
+    type = "records.began"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsGap(Fact):
+    """Some of a source's records were lost to us: what happened in between is not known from it."""
+
+    type = "records.gap"
+    why: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsSilent(Fact):
+    """A source cannot be read; nothing is lost yet, and nothing is known from it."""
+
+    type = "records.silent"
+    trouble: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsHeard(Fact):
+    """A source can be read again, from where it was left."""
+
+    type = "records.heard"
+    since: datetime

@@ -28,8 +28,8 @@ from countersign.domain.review import Decision
 from countersign.domain.timestamps import read, spell
 from countersign.providers.base import Issued, Order, Provider, Reservation
 from countersign.providers.vault import AppRole, VaultProvider
-from countersign.service.requests import Ask
 from countersign.service.rules import found
+from countersign.service.submission import Ask
 from countersign.service.sweeper import reference
 from countersign.store import Store, Tx
 

@@ -18,8 +18,8 @@ from countersign.providers.records import RecordSource
 from countersign.service.broker import Broker
 from countersign.service.followers import Follower
 from countersign.service.issuer import Drawn
-from countersign.service.requests import Ask
 from countersign.service.rules import found
+from countersign.service.submission import Ask
 from countersign.store import Store
 
 BEGINNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

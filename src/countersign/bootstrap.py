@@ -53,6 +53,7 @@ from countersign.service.rules import RuleReader, found
 from countersign.service.streams.destination import Destination
 from countersign.service.streams.file import LineFile
 from countersign.service.streams.webhook import Receiver, Webhook
+from countersign.service.submission import Submissions
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
 from countersign.store import Store
@@ -105,16 +106,17 @@ def assemble(
     nudged = threading.Event()
     office = Office(store=store, rules=RuleReader(), randomness=randomness, nudge=nudged.set)
     evidence = Evidence(office=office, signer=signer)
-    requests = Requests(office=office, previews={name: provider.preview for name, provider in providers.items()})
+    previews = {name: provider.preview for name, provider in providers.items()}
+    submissions = Submissions(office=office, previews=previews)
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
-        requests=requests,
-        questions=Questions(office=office, requests=requests),
+        requests=Requests(office=office, submissions=submissions),
+        questions=Questions(office=office, submissions=submissions),
         inquiries=Inquiries(office=office),
         control=Control(office=office),
         rulemaking=Rulemaking(office=office),
-        envelopes=Envelopes(office=office, requests=requests),
+        envelopes=Envelopes(office=office, submissions=submissions),
         afterwards=Afterwards(office=office),
         issuer=Issuer(office=office, providers=providers),
         sweeper=Sweeper(

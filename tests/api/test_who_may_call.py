@@ -20,6 +20,7 @@ POST /requests                       | ok            | ok            | ok       
 GET /requests                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /requests/{id}                   | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 POST /requests/{id}/reviews          | self-review   | self-review   | not-found     | ok            | not-eligible  | ok            | not-eligible  | not-found     | not-found     | not-eligible
+POST /requests/{id}/resubmit         | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
 POST /requests/{id}/withdraw         | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
 GET /grants                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /grants/{id}                     | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
@@ -78,6 +79,7 @@ class Scene:
     database: Path
     tokens: dict[str, str]
     pending: str
+    countered: str
     digest: str
     undrawn: str
     drawn: str
@@ -105,6 +107,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     envelope = api.post("bob", "/v1/envelopes", json=ENVELOPE).json()
     emergency = api.granted(entitlement="root", emergency={"incident": "INC-7"})
     pending = api.asked()
+    countered = api.asked()
+    denial = {"decision": "deny", "digest": countered["digest"], "counter": {"duration_s": 30}}
+    api.post("bob", f"/v1/requests/{countered['id']}/reviews", json=denial)
     drawn = api.granted()
     lease = api.draw(drawn).json()["lease"]["id"]
     body = {"scope": "person", "id": "erin", "reason": "a stop to be lifted"}
@@ -114,6 +119,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         database=database,
         tokens=api.tokens,
         pending=pending["id"],
+        countered=countered["id"],
         digest=pending["digest"],
         undrawn=api.granted(),
         drawn=drawn,
@@ -150,6 +156,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "POST /requests/{id}/reviews": lambda api, who, scene: api.post(
         who, f"/v1/requests/{scene.pending}/reviews", json={"decision": "approve", "digest": scene.digest}
     ),
+    "POST /requests/{id}/resubmit": lambda api, who, scene: api.post(who, f"/v1/requests/{scene.countered}/resubmit"),
     "POST /requests/{id}/withdraw": lambda api, who, scene: api.post(who, f"/v1/requests/{scene.pending}/withdraw"),
     "GET /grants": lambda api, who, _: api.get(who, "/v1/grants"),
     "GET /grants/{id}": lambda api, who, scene: api.get(who, f"/v1/grants/{scene.drawn}"),

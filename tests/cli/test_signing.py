@@ -38,6 +38,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda r: r["openings"].pop("reason"), "reason"),
         (lambda r: r["openings"]["reason"].update(salt="00"), "reason"),
         (lambda r: r["openings"]["reason"].update(salt="zz"), "reason"),
+        (lambda r: r.update(counters="req_aaaaaaaaaaaaaaaa"), "take up"),
         (lambda r: r.update(digest="0" * 64), "digest"),
         (lambda r: r["statement"].update(duration_s=61), "digest"),
         (lambda r: r["statement"].update(duration_s=1.5), "canonical"),
@@ -50,6 +51,20 @@ def test_nobody_signs_what_he_was_not_shown(told: dict[str, Any], change: Change
     with pytest.raises(CommandFailed, match=named) as refusal:
         demand_true(made)
     assert refusal.value.code == "shown-is-not-bound"
+
+
+def test_who_would_sign_less_says_so_and_it_is_asked_in_one_step(desk: Desk) -> None:
+    made = desk.asked()
+    ran = desk.run("bob", "deny", made["id"], "--digest", made["digest"], "--counter", "30s")
+    assert (ran.code, "denied" in ran.out) == (0, True)
+    shown = desk.run("alice", "show", made["id"])
+    assert "30s (says bob)" in shown.out
+    assert f"countersign resubmit {made['id']}" in shown.err
+    again = desk.run("alice", "resubmit", made["id"], "--json").json()
+    assert (again["state"], again["duration_s"], again["counters"]) == ("pending", 30, made["id"])
+    demand_true(again)
+    assert f"taken up by {again['id']}" in desk.run("alice", "show", made["id"]).out
+    assert desk.run("bob", "deny", again["id"], "--digest", again["digest"], "--counter-param", "x").code == 2
 
 
 def test_denying_says_no_for_good(desk: Desk) -> None:

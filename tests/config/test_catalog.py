@@ -198,7 +198,10 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
     assert only_refusal(source(caps={"per_day": 1}))[1].startswith(
         "one of the keys pending_per_person, open_per_person"
     )
-    assert only_refusal(source(parameters={"default": {"value": "x"}}))[1] == "one of the keys values, pattern, default"
+    assert (
+        only_refusal(source(parameters={"default": {"value": "x"}}))[1]
+        == "one of the keys values, pattern, default, ordered"
+    )
     assert only_refusal({**source(), "entitlements": []})[1] == "one of the keys schema, trust, target, entitlement"
 
 

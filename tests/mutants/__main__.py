@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 from tests.mutants.rules import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
+SERVICES = tuple(f"tests/service/test_{part}.py" for part in ("requests", "counter", "draws", "rulemaking"))
 SUITES = (
     ("units", ("tests/domain/test_review.py", "tests/domain/test_grant.py", "tests/domain/test_lease.py")),
     ("attacks", ("tests/service/test_peers.py",)),
-    ("services", ("tests/service/test_requests.py", "tests/service/test_draws.py", "tests/service/test_rulemaking.py")),
+    ("services", SERVICES),
     ("histories", ("tests/service/test_rules_machine.py",)),
     ("coalitions", ("tests/service/test_prover_agrees.py",)),
 )

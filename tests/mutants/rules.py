@@ -10,6 +10,8 @@ REQUEST = "domain/request.py"
 PEOPLE = "domain/people.py"
 LEASE = "domain/lease.py"
 REQUESTS = "service/requests.py"
+SUBMISSION = "service/submission.py"
+COUNTER = "domain/counter.py"
 JUDGEMENT = "service/judgement.py"
 GRANTING = "service/granting.py"
 ISSUER = "service/issuer.py"
@@ -186,7 +188,28 @@ MUTANTS = (
     ),
     mutant(
         "splitting one access into many meets no cap",
-        (REQUESTS, "+ asked > caps.seconds_per_person_day:", "< 0:"),
+        (SUBMISSION, "+ asked > caps.seconds_per_person_day:", "< 0:"),
+    ),
+    mutant(
+        "a counter-proposal may be longer than what was asked",
+        (COUNTER, "    if duration > request.duration:\n", "    if False:\n"),
+    ),
+    mutant(
+        "any other value counts as less",
+        (COUNTER, "    for name, value in changed.items():\n", "    for name, value in ():\n"),
+    ),
+    mutant(
+        "a counter-proposal is taken up again and again",
+        (
+            REQUESTS,
+            "            if (taken := tx.taken_up_by(denied.id)) is not None:\n",
+            "            if taken := None:\n",
+        ),
+        ("store/schema.py", 'column("counters", sa.String(20), unique=True,', 'column("counters", sa.String(20),'),
+    ),
+    mutant(
+        "anybody takes a counter-proposal up for himself",
+        (REQUESTS, "            if denied.person != principal.person:\n", "            if False:\n"),
     ),
     mutant(
         "an author approves his own proposal",

@@ -31,7 +31,7 @@ from countersign.domain.refusals import (
     WrongState,
 )
 from countersign.domain.request import Request
-from countersign.service.envelopes import EnvelopeView
+from countersign.service.envelope_views import EnvelopeView
 from countersign.store import Store, emergency_tables, schema
 
 REFUSED = (Refused, sa.exc.DBAPIError)

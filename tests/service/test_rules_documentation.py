@@ -15,6 +15,7 @@ from tests.world import World
 from countersign.config.catalog import parse_catalog
 from countersign.config.directory import parse_directory
 from countersign.domain import refusals
+from countersign.domain.counter import Less
 from countersign.domain.proving import prove, sheet
 from countersign.domain.refusals import Refused
 from countersign.domain.request import Request
@@ -53,7 +54,7 @@ class Story:
             return refused.code
 
     def asks(self, who: str, what: str) -> str:
-        self.request = self.world.ask(who, what, seconds=60)
+        self.request = self.world.ask(who, what, seconds=120)
         return self.request.state
 
     def signs(self, who: str, *, decision: Decision = Decision.APPROVE) -> str:
@@ -63,6 +64,21 @@ class Story:
 
     def denies(self, who: str) -> str:
         return self.signs(who, decision=Decision.DENY)
+
+    def counters(self, who: str, seconds: str) -> str:
+        assert self.request is not None
+        less = Less(parameters={}, duration_s=int(seconds))
+        review = self.world.broker.requests.review
+        said = review(
+            self.world.principal(who), self.request.id, decision=Decision.DENY, digest=self.request.digest, less=less
+        )
+        return said.state
+
+    def takes(self, who: str, it: str, up: str) -> str:
+        assert (it, up) == ("it", "up")
+        assert self.request is not None
+        self.request = self.world.broker.requests.resubmit(self.world.principal(who), self.request.id)
+        return self.request.state
 
     def _grant(self) -> str | None:
         assert self.request is not None

@@ -48,6 +48,15 @@ class ReviewAnswer(Answer):
     comment: str | None = None
 
 
+class CounterAnswer(Answer):
+    """What the person who denied would rather see asked, and the request that took it up."""
+
+    person: str
+    parameters: dict[str, str]
+    duration_s: int
+    taken_up_by: str | None = _absent()
+
+
 class OpeningAnswer(Answer):
     """What opens a commitment: `sha256(salt ‖ text)`, the salt in hex."""
 
@@ -89,6 +98,12 @@ class RequestAnswer(Answer):
     reason: str
     ticket: str | None = _absent()
     emergency: EmergencyAnswer | None = _absent()
+    counters: str | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="the denied request whose counter-proposal this one takes up",
+    )
+    counter: CounterAnswer | None = _absent()
     submitted_at: Moment
     statement: dict[str, Any]
     openings: dict[str, OpeningAnswer]

@@ -44,12 +44,20 @@ class AskBody(Body):
     emergency: EmergencyBody | None = None
 
 
+class CounterBody(Body):
+    """What less a reviewer who denies would see asked: a shorter time, earlier values of ordered parameters, or both."""
+
+    parameters: dict[Name, Annotated[str, Field(max_length=LONGEST_PARAMETER)]] = Field(default_factory=dict)
+    duration_s: int | None = Field(default=None, ge=1, le=LARGEST_EXACT_INTEGER, description="whole seconds")
+
+
 class ReviewBody(Body):
-    """One person's word on exactly the digest that was shown."""
+    """One person's word on exactly the digest that was shown; `counter` goes with a denial."""
 
     decision: Literal["approve", "deny"]
     digest: str = Field(min_length=1, max_length=128)
     comment: Text | None = None
+    counter: CounterBody | None = None
 
 
 class ReasonBody(Body):

@@ -18,7 +18,7 @@ from countersign.domain.emergency import AfterReview, Verdict
 from countersign.domain.entitlement import LONGEST_PARAMETER
 from countersign.domain.refusals import Invalid
 from countersign.domain.timestamps import NotATime, read, spell
-from countersign.service.envelopes import EnvelopeView
+from countersign.service.envelope_views import EnvelopeView
 
 router = guarded_router("break-glass")
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from countersign.api.answers import (
+    CounterAnswer,
     EmergencyAnswer,
     EndedAnswer,
     EntitlementAnswer,
@@ -72,6 +73,8 @@ def request_answer(view: RequestView) -> RequestAnswer:
         reason=request.reason.text,
         ticket=None if request.ticket is None else request.ticket.text,
         emergency=None if request.emergency is None else EmergencyAnswer.model_validate(request.emergency.document()),
+        counters=request.counters,
+        counter=_counter(view),
         submitted_at=spell(request.submitted_at),
         statement=request.statement(),
         openings={name: _opening(text) for name, text in sealed.items()},
@@ -88,6 +91,18 @@ def request_answer(view: RequestView) -> RequestAnswer:
         preview=PreviewAnswer(privileges=list(preview.privileges), residual=list(preview.residual))
         if preview
         else None,
+    )
+
+
+def _counter(view: RequestView) -> CounterAnswer | None:
+    counter = view.counter
+    if counter is None:
+        return None
+    return CounterAnswer(
+        person=counter.person,
+        parameters=dict(counter.parameters),
+        duration_s=int(counter.duration.total_seconds()),
+        taken_up_by=view.taken_up_by,
     )
 
 

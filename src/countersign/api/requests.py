@@ -11,9 +11,10 @@ from countersign.api.bodies import USUALLY, After, AskBody, Limit, RequestId, Re
 from countersign.api.problems import documented
 from countersign.api.rendering import page, request_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
+from countersign.domain.counter import Less
 from countersign.domain.emergency import Emergency
 from countersign.domain.review import Decision
-from countersign.service.requests import Ask
+from countersign.service.submission import Ask
 
 router = guarded_router("requests")
 
@@ -64,10 +65,30 @@ def read_request(broker: TheBroker, caller: Caller, request_id: RequestId) -> Re
 )
 def review(broker: TheBroker, caller: Caller, request_id: RequestId, body: ReviewBody) -> RequestAnswer:
     """Record one person's word on exactly the digest that was shown."""
+    less = None
+    if body.counter is not None:
+        less = Less(parameters=body.counter.parameters, duration_s=body.counter.duration_s)
     broker.requests.review(
-        caller, request_id, decision=Decision(body.decision), digest=body.digest, comment=body.comment
+        caller, request_id, decision=Decision(body.decision), digest=body.digest, comment=body.comment, less=less
     )
     return request_answer(broker.questions.request(caller, request_id))
+
+
+@router.post(
+    "/requests/{request_id}/resubmit",
+    status_code=201,
+    responses=documented(403, 404, 408, 409, 413, 415, 429),
+    summary="Take up a counter-proposal",
+)
+def resubmit(
+    broker: TheBroker,
+    caller: Caller,
+    request_id: RequestId,
+    key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+) -> RequestAnswer:
+    """Ask for what the reviewer who denied would rather see asked: a new request, which others sign."""
+    made = broker.requests.resubmit(caller, request_id, key=key)
+    return request_answer(broker.questions.request(caller, made.id))
 
 
 @router.post(

@@ -20,6 +20,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "Ask and use": {
             "request": ("asking:request", "Ask for access to one thing, for one task."),
+            "resubmit": ("asking:resubmit", "Ask for what the reviewer who denied would sign."),
             "withdraw": ("asking:withdraw", "Take a request back."),
             "draw": ("drawing:draw", "Redeem a grant for a credential, once."),
             "return": ("ending:give_back", "Hand a grant back early; what was drawn dies."),

@@ -35,6 +35,8 @@ def request_sheet(out: Output, request: Mapping[str, Any]) -> None:
             *(("gives", line) for line in _list(preview.get("privileges"))),
             *(("afterwards", line) for line in _list(preview.get("residual"))),
             *(("reviewed", _review(out, review)) for review in _list(request.get("reviews"))),
+            ("takes up", request.get("counters")),
+            ("would sign", _counter(out, request.get("counter"))),
             ("digest", request.get("digest")),
         ]
     )
@@ -256,6 +258,16 @@ def _review(out: Output, review: object) -> str:
     return f"{said.get('decision')} by {said.get('person')} at {out.time(said.get('at'))}" + (
         f": {comment}" if comment else ""
     )
+
+
+def _counter(out: Output, counter: object) -> str | None:
+    said = _table(counter)
+    if not said:
+        return None
+    parameters = _parameters(said.get("parameters"))
+    less = " ".join(part for part in (out.duration(said.get("duration_s")), parameters) if part)
+    taken = f", taken up by {said['taken_up_by']}" if said.get("taken_up_by") else ""
+    return f"{less} (says {said.get('person')}{taken})"
 
 
 def _mark(emergency: object) -> str | None:

@@ -33,6 +33,8 @@ def demand_true(request: Mapping[str, Any]) -> None:
             raise _unfit(f"the {name} that it shows is not the one that the digest binds")
     if request.get("emergency") != statement.get("emergency"):
         raise _unfit("the mark of an emergency that it shows is not the one that the digest binds")
+    if request.get("counters") != statement.get("counters"):
+        raise _unfit("what it is said to take up is not what the digest binds")
     openings = request.get("openings")
     for name in _TEXTS:
         _demand_opened(name, request.get(name), statement.get(name), openings)

@@ -164,6 +164,8 @@ class _Check:
             got = "neither" if table.values is None else "both"
             yield self._problem(*place, expected="either values or pattern", got=got)
             return
+        if table.ordered and table.values is None:
+            yield self._problem(*place, "ordered", expected="values, from the least to the most", got="a pattern")
         for value, times in Counter(table.values or ()).items():
             if times > 1:
                 yield self._problem(*place, "values", expected="each value once", got=f"{shown(value)} {times} times")
@@ -180,7 +182,9 @@ def _target(table: TargetTable) -> Target:
 
 
 def _parameter(name: str, table: ParameterTable) -> Parameter:
-    return Parameter(name=name, values=table.values or (), pattern=table.pattern, default=table.default)
+    return Parameter(
+        name=name, values=table.values or (), pattern=table.pattern, default=table.default, ordered=table.ordered
+    )
 
 
 def _break_glass(table: BreakGlassTable, *, owner: str) -> BreakGlass:

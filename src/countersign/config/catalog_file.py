@@ -43,6 +43,7 @@ class ParameterTable(Table):
     values: Annotated[tuple[Value, ...], Field(strict=False, min_length=1)] | None = None
     pattern: Pattern | None = None
     default: Value | None = None
+    ordered: bool = False
 
 
 class FactorTable(Table):

@@ -42,14 +42,24 @@ class Environment(StrEnum):
 class Parameter:
     """What a request may say for one parameter: one of `values`, or a text that `pattern` matches as a whole.
 
-    Patterns are sequences of literal characters and bounded character classes only (`config` enforces it), so matching
-    takes time linear in the input.
+    `values` that are `ordered` stand from the least to the most, so that a reviewer can ask for less. Patterns are sequences
+    of literal characters and bounded character classes only (`config` enforces it), so matching takes time linear in the input.
     """
 
     name: str
     values: tuple[str, ...] = ()
     pattern: str | None = None
     default: str | None = None
+    ordered: bool = False
+
+    def is_less(self, value: str, *, than: str) -> bool:
+        """Say whether a value gives less than another: only ordered values compare at all."""
+        return self.ordered and {value, than} <= {*self.values} and self.values.index(value) < self.values.index(than)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        said = {"values": self.values, "pattern": self.pattern, "default": self.default}
+        return said | ({"ordered": True} if self.ordered else {})
 
     def judge(self, value: object) -> str:
         """Return the value if it is allowed.
@@ -171,10 +181,7 @@ class Entitlement:
                 "kind": self.target.kind,
                 "settings": self.target.settings,
             },
-            "parameters": {
-                p.name: {"values": p.values, "pattern": p.pattern, "default": p.default}
-                for p in self.parameters.values()
-            },
+            "parameters": {p.name: p.document() for p in self.parameters.values()},
             "grants": self.grants,
             "min_duration_s": _seconds(self.min_duration),
             "max_duration_s": _seconds(self.max_duration),

@@ -63,7 +63,11 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """May I have this entitlement, with these parameters, for this long, because of this reason."""
+    """May I have this entitlement, with these parameters, for this long, because of this reason.
+
+    Attributes:
+        counters: the denied request whose counter-proposal this one takes up, if it does.
+    """
 
     id: str
     person: str
@@ -77,15 +81,16 @@ class Request:
     submitted_at: datetime
     lapses_at: datetime
     emergency: Emergency | None = None
+    counters: str | None = None
     state: RequestState = RequestState.PENDING
     version: int = 1
 
     def statement(self) -> dict[str, object]:
         """Return what a reviewer signs: everything that decides what is given, free texts as commitments.
 
-        The mark of an emergency is in it only where there is one.
+        The mark of an emergency, and what is countered, are in it only where there is such a thing.
         """
-        return {
+        said: dict[str, object] = {
             "id": self.id,
             "person": self.person,
             "entitlement": self.entitlement,
@@ -95,7 +100,12 @@ class Request:
             "reason": self.reason.commitment,
             "ticket": None if self.ticket is None else self.ticket.commitment,
             "submitted_at": spell(self.submitted_at),
-        } | ({} if self.emergency is None else {"emergency": self.emergency.document()})
+        }
+        if self.emergency is not None:
+            said["emergency"] = self.emergency.document()
+        if self.counters is not None:
+            said["counters"] = self.counters
+        return said
 
     @property
     def digest(self) -> str:

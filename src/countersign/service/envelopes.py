@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from countersign.domain.emergency import Emergency
 from countersign.domain.emergency_facts import EnvelopeProposed, EnvelopeRevoked, EnvelopeSigned
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.envelope import FEWEST_SIGNERS, LONGEST_ENVELOPE, MOST_USES, Envelope, Signature
-from countersign.domain.facts import BROKER, RequestSubmitted
+from countersign.domain.envelope import LONGEST_ENVELOPE, MOST_USES, Envelope, Signature
+from countersign.domain.facts import BROKER
 from countersign.domain.ids import ENVELOPE
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import (
@@ -19,43 +19,21 @@ from countersign.domain.refusals import (
     Invalid,
     Limit,
     NotEligible,
-    NotFound,
     SelfReview,
     WindowOver,
     WrongDigest,
     WrongState,
 )
 from countersign.domain.request import Request
-from countersign.domain.review import Quorum, count_quorum, eligible_for
+from countersign.domain.review import eligible_for
 from countersign.domain.timestamps import spell
-from countersign.service.granting import open_grant, refuse_author, refuse_while_owed
-from countersign.service.judgement import judge_envelope, signers_of, standing_of, still_sign
-from countersign.service.office import Office, refuse_if_stopped, remember, replayed
-from countersign.service.requests import Ask, Requests
+from countersign.service.envelope_views import NOBODY, EnvelopeView, knows_envelope, seen_envelope, view_of
+from countersign.service.granting import open_grant, refuse_author
+from countersign.service.judgement import judge_envelope, signers_of, standing_of
+from countersign.service.office import Office, remember, replayed
 from countersign.service.rules import Rules
-from countersign.service.sight import sees_all, signs_for
+from countersign.service.submission import Ask, Submissions
 from countersign.store import Tx
-
-NOBODY = ""
-"""Who opens an envelope is not known when it is signed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnvelopeView:
-    """An envelope as those see it who may know of it.
-
-    Attributes:
-        signers: who signed exactly this.
-        quorum: how far those who still may fill the entitlement's review rule; None when the rule has changed since.
-        uses_left: how often it may still be opened.
-        state: `unsigned`, `waiting`, `in-force`, `used-up`, `over`, `revoked` or `void`.
-    """
-
-    envelope: Envelope
-    signers: tuple[str, ...]
-    quorum: Quorum | None
-    uses_left: int
-    state: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +41,7 @@ class Envelopes:
     """Use cases of those who sign in advance, and of who is on call."""
 
     office: Office
-    requests: Requests
+    submissions: Submissions
 
     def propose(
         self,
@@ -120,7 +98,7 @@ class Envelopes:
                     statement=envelope.statement(),
                 )
             )
-            return _view(tx, rules, envelope)
+            return view_of(tx, rules, envelope)
 
     def sign(self, principal: Principal, envelope_id: str, *, digest: str) -> EnvelopeView:
         """Sign exactly the envelope that was shown.
@@ -131,7 +109,7 @@ class Envelopes:
         """
         with self.office.attempt(principal, act="sign", subject=envelope_id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
-            envelope = _seen(tx, principal, rules, envelope_id)
+            envelope = seen_envelope(tx, principal, rules, envelope_id)
             entitlement = rules.pinned(envelope.entitlement, envelope.rule_digest)
             groups = _demand_signer(principal, entitlement, rules)
             if digest != envelope.digest:
@@ -153,7 +131,7 @@ class Envelopes:
                     actor=principal.person, subject=envelope.id, principal=principal.id, digest=digest, groups=groups
                 )
             )
-            return _view(tx, rules, envelope)
+            return view_of(tx, rules, envelope)
 
     def revoke(self, principal: Principal, envelope_id: str) -> EnvelopeView:
         """Make an envelope worth nothing: who may know of it may do so, auditors excepted.
@@ -164,12 +142,12 @@ class Envelopes:
         """
         with self.office.attempt(principal, act="revoke", subject=envelope_id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
-            envelope = _seen(tx, principal, rules, envelope_id)
+            envelope = seen_envelope(tx, principal, rules, envelope_id)
             if Role.AUDITOR in rules.directory.roles_of(principal.person):
                 raise NotEligible("an auditor changes nothing", rule="signers, on call and operators revoke envelopes")
             tx.revoke_envelope(envelope, by=principal.person)
             tx.record(EnvelopeRevoked(actor=principal.person, subject=envelope.id, principal=principal.id))
-            return _view(tx, rules, tx.envelope(envelope.id) or envelope)
+            return view_of(tx, rules, tx.envelope(envelope.id) or envelope)
 
     def open(
         self,
@@ -205,7 +183,7 @@ class Envelopes:
                 return known
             rules = self.office.rules.current(tx)
             rules.directory.demand(principal, Role.ON_CALL)
-            envelope = _seen(tx, principal, rules, envelope_id)
+            envelope = seen_envelope(tx, principal, rules, envelope_id)
             if principal.person in {envelope.proposed_by, *signers_of(tx, envelope)}:
                 raise SelfReview(
                     f"{principal.person} signed or wrote {envelope.id}",
@@ -237,37 +215,27 @@ class Envelopes:
         """
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
-            return _view(tx, rules, _seen(tx, principal, rules, envelope_id, lock=False))
+            return view_of(tx, rules, seen_envelope(tx, principal, rules, envelope_id, lock=False))
 
     def envelopes(self, principal: Principal, *, limit: int) -> list[EnvelopeView]:
         """Return envelopes that the caller may know of, newest first."""
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
-            return [_view(tx, rules, each) for each in tx.envelopes(limit=limit) if _knows(principal, rules, each)]
+            return [
+                view_of(tx, rules, each) for each in tx.envelopes(limit=limit) if knows_envelope(principal, rules, each)
+            ]
 
     def _opened(
         self, tx: Tx, principal: Principal, ask: Ask, *, envelope: Envelope, entitlement: Entitlement, rules: Rules
     ) -> Request:
-        """Judge as a submission is judged, then the envelope as a draw judges it."""
-        refuse_if_stopped(tx, person=principal.person, entitlement=entitlement.id, provider=entitlement.provider)
-        if not entitlement.may_be_requested_by(principal.person, rules.directory):
-            raise NotEligible(
-                f"{principal.person} may not request {entitlement.id}",
-                rule=f"entitlement {entitlement.id}: requesters",
-            )
-        refuse_author(principal.person, entitlement.id, rules)
-        request = self.requests.draft(tx, principal, entitlement, ask)
+        """Make a request, and judge its envelope as a draw does."""
+        request = self.submissions.make(tx, principal, ask, entitlement=entitlement, rules=rules)
         if request.duration > envelope.max_duration:
             raise Invalid(
                 "duration_s is longer than the envelope allows",
                 field="duration_s",
                 rule=f"envelope {envelope.id}: max_duration_s = {int(envelope.max_duration.total_seconds())}",
             )
-        self.requests.preview(request, entitlement)
-        self.requests.refuse_beyond_caps(tx, request, entitlement)
-        if ask.emergency is not None:
-            refuse_while_owed(tx, principal.person, ask.emergency, entitlement)
-        tx.add_request(request, target=entitlement.target.id)
         judge_envelope(tx, request, envelope_id=envelope.id, entitlement=entitlement, rules=rules)
         quorum, approvers = standing_of(tx, request, entitlement=entitlement, rules=rules)
         if not quorum.reached:
@@ -276,18 +244,6 @@ class Envelopes:
                 rule=f"entitlement {entitlement.id}: review",
                 hint="have others sign it",
             )
-        tx.record(
-            RequestSubmitted(
-                actor=principal.person,
-                subject=request.id,
-                principal=principal.id,
-                digest=request.digest,
-                statement=request.statement(),
-                lapses_at=request.lapses_at,
-                reason=request.reason,
-                ticket=request.ticket,
-            )
-        )
         approved, _ = open_grant(
             self.office,
             tx,
@@ -316,39 +272,3 @@ def _demand_standing(envelope: Envelope, now: datetime) -> None:
         raise WrongState(f"{envelope.id} was revoked by {envelope.revoked_by}", hint="have a new one signed")
     if now >= envelope.not_after:
         raise WindowOver(f"{envelope.id} held until {spell(envelope.not_after)}", hint="have a new one signed")
-
-
-def _knows(principal: Principal, rules: Rules, envelope: Envelope) -> bool:
-    return (
-        sees_all(principal, rules)
-        or envelope.proposed_by == principal.person
-        or envelope.entitlement in signs_for(principal.person, rules)
-    )
-
-
-def _seen(tx: Tx, principal: Principal, rules: Rules, envelope_id: str, *, lock: bool = True) -> Envelope:
-    envelope = tx.envelope(envelope_id, lock=lock)
-    if envelope is None or not _knows(principal, rules, envelope):
-        raise NotFound(f"there is no envelope {envelope_id[:20]!r} for you")
-    return envelope
-
-
-def _view(tx: Tx, rules: Rules, envelope: Envelope) -> EnvelopeView:
-    signers = signers_of(tx, envelope)
-    left = max(0, envelope.uses - tx.times_opened(envelope.id))
-    entitlement = rules.catalog.entitlements.get(envelope.entitlement)
-    if entitlement is None or entitlement.rule_digest != envelope.rule_digest:
-        return EnvelopeView(envelope=envelope, signers=signers, quorum=None, uses_left=left, state="void")
-    able = still_sign(signers, requester=NOBODY, entitlement=entitlement, rules=rules)
-    quorum = count_quorum(entitlement.review, approvers=able, requester=NOBODY, directory=rules.directory)
-    if envelope.revoked_at is not None:
-        state = "revoked"
-    elif tx.now >= envelope.not_after:
-        state = "over"
-    elif left == 0:
-        state = "used-up"
-    elif not quorum.reached or len(able) < FEWEST_SIGNERS:
-        state = "unsigned"
-    else:
-        state = "in-force" if envelope.holds_at(tx.now) else "waiting"
-    return EnvelopeView(envelope=envelope, signers=signers, quorum=quorum, uses_left=left, state=state)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from countersign.domain.counter import CounterProposal
 from countersign.domain.entitlement import Entitlement
 from countersign.domain.facts import ReviewRecorded
 from countersign.domain.grant import Grant, GrantState
@@ -18,9 +19,9 @@ from countersign.domain.review import Quorum, Review
 from countersign.providers.base import Preview
 from countersign.service.judgement import standing_of
 from countersign.service.office import Office
-from countersign.service.requests import Requests
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see, sees_all, signs_for
+from countersign.service.submission import Submissions
 from countersign.store import Tx
 
 
@@ -34,6 +35,7 @@ class RequestView:
         preview: what it would give; None when the rule has changed since.
         may_review: persons who may still sign.
         comments: what reviewers said beside their decision, by person.
+        counter: what the person who denied would rather see asked, and in `taken_up_by` the request that asks for it.
     """
 
     request: Request
@@ -44,6 +46,8 @@ class RequestView:
     latest_end: datetime | None
     may_review: tuple[str, ...]
     comments: Mapping[str, str]
+    counter: CounterProposal | None
+    taken_up_by: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,7 @@ class Questions:
     """Reads. Nothing here changes anything."""
 
     office: Office
-    requests: Requests
+    submissions: Submissions
 
     def request(self, principal: Principal, request_id: str) -> RequestView:
         """Return a request.
@@ -165,6 +169,8 @@ class Questions:
         reviews = tx.reviews(request.id)
         comments = tx.opened(type_=ReviewRecorded.type, subject=request.id, field="comment")
         grant = tx.grant_of_request(request.id)
+        counter = tx.counter(request.id) if request.state is RequestState.DENIED else None
+        taken_up_by = None if counter is None else tx.taken_up_by(request.id)
         entitlement = rules.catalog.entitlements.get(request.entitlement)
         if entitlement is None or entitlement.rule_digest != request.rule_digest:
             return RequestView(
@@ -176,10 +182,12 @@ class Questions:
                 latest_end=None,
                 may_review=(),
                 comments=comments,
+                counter=counter,
+                taken_up_by=taken_up_by,
             )
         quorum, _ = standing_of(tx, request, entitlement=entitlement, rules=rules)
         try:
-            preview = self.requests.preview(request, entitlement)
+            preview = self.submissions.preview(request, entitlement)
         except Invalid:
             preview = None
         done = {review.person for review in reviews} | {request.person} | rules.authors_of(entitlement.id)
@@ -195,6 +203,8 @@ class Questions:
             latest_end=latest_end(request, entitlement, grant, preview),
             may_review=tuple(sorted(eligible - done)) if request.state is RequestState.PENDING else (),
             comments=comments,
+            counter=counter,
+            taken_up_by=taken_up_by,
         )
 
 

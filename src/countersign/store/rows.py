@@ -37,6 +37,7 @@ def request_row(request: Request, *, target: str) -> dict[str, Any]:
         "incident": request.emergency.incident if request.emergency else None,
         "drill": request.emergency.drill if request.emergency else None,
         "envelope_id": request.emergency.envelope if request.emergency else None,
+        "counters": request.counters,
         "state": request.state.value,
         "version": request.version,
     }
@@ -63,6 +64,7 @@ def to_request(row: Row) -> Request:
         submitted_at=row["submitted_at"],
         lapses_at=row["lapses_at"],
         emergency=emergency,
+        counters=row["counters"],
         state=RequestState(row["state"]),
         version=row["version"],
     )

@@ -164,9 +164,11 @@ requests = sa.Table(
     column("incident", sa.String(40), nullable=True),
     column("drill", sa.Boolean, nullable=True),
     column("envelope_id", sa.String(20), nullable=True),
+    column("counters", sa.String(20), unique=True, nullable=True),
     column("state", sa.String(12)),
     column("version", sa.Integer),
     sa.UniqueConstraint("id", "person", name="request_and_person"),
+    sa.ForeignKeyConstraint(["counters", "person"], ["requests.id", "requests.person"], name="counters_his_own"),
     sa.Index("requests_by_person", "person", "submitted_at"),
     sa.Index("requests_due", "state", "lapses_at"),
     sa.CheckConstraint("duration_s > 0", name="duration_positive"),
@@ -278,15 +280,26 @@ PINNED_REQUEST_COLUMNS = tuple(c.name for c in requests.columns if c.name not in
 """What a request says is immutable once submitted."""
 
 
+def append_only(dialect: str, *tables: str) -> list[str]:
+    """Return the triggers that let nobody change or remove a row of these tables, once the refusing function exists."""
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER {table}_{verb}_refused BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            for table in tables
+            for verb in ("UPDATE", "DELETE")
+        ]
+    return [
+        f"CREATE TRIGGER {table}_refused BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION countersign_refuse()"
+        for table in tables
+    ]
+
+
 def guards(dialect: str) -> list[str]:
     """Return the statements that install the append-only triggers on `sqlite` or `postgresql`."""
     if dialect == "sqlite":
-        made = [
-            f"CREATE TRIGGER {table}_{verb}_refused BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            for table in APPEND_ONLY
-            for verb in ("UPDATE", "DELETE")
-        ]
+        made = append_only(dialect, *APPEND_ONLY)
         pinned = ", ".join(PINNED_REQUEST_COLUMNS)
         made.append(
             f"CREATE TRIGGER requests_pinned BEFORE UPDATE OF {pinned} ON requests "
@@ -298,11 +311,7 @@ def guards(dialect: str) -> list[str]:
         return made
     refuse = "BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END"
     made = [f"CREATE FUNCTION countersign_refuse() RETURNS trigger LANGUAGE plpgsql AS $${refuse}$$"]
-    made += [
-        f"CREATE TRIGGER {table}_refused BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-        "FOR EACH STATEMENT EXECUTE FUNCTION countersign_refuse()"
-        for table in APPEND_ONLY
-    ]
+    made += append_only(dialect, *APPEND_ONLY)
     pinned = ", ".join(PINNED_REQUEST_COLUMNS)
     made.append(
         f"CREATE TRIGGER requests_pinned BEFORE UPDATE OF {pinned} OR DELETE ON requests "

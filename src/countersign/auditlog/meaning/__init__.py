@@ -32,6 +32,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `stop-self-lifted`, `stop-unknown` | lifting | by who placed it; of none in force |
 | `rules-alone`, `rules-unproposed`, `rules-again` | rulebook | by one person; not what was proposed and approved; first twice |
 | `proposal-unknown` | decision | of a proposal that is not open |
+| `counter-mismatch` | counter-proposal, request | made by somebody who did not deny, for more, or taken up as something else |
 | `envelope-void`, `emergency-untold` | request, draw | an envelope that does not cover it; break-glass that was not told |
 | `fact-shape`, `leaf-format` | the entry | it does not say what entries of its type say |
 | `emergency-unreviewed` (high) | break-glass | the word on it afterwards is overdue |

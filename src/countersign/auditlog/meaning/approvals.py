@@ -70,7 +70,7 @@ class Approvals:
         if data["decision"] == "approve":
             request.approvers.append(person)
         else:
-            request.denied = True
+            request.denied_by = person
 
     def decided(self, index: int, fact: Fact) -> None:
         """A request is decided once, and approved only on approvals."""
@@ -87,10 +87,10 @@ class Approvals:
             ledger.broken(index, "wrong-digest", f"another digest was decided than that of {name}")
         if state not in STATES:
             ledger.broken(index, "fact-shape", f"{name} became {state}, which no request can be")
-        if state == "approved" and (request.denied or not request.approvers):
-            why = "one reviewer denied it" if request.denied else "nobody approved it"
+        if state == "approved" and (request.denied_by or not request.approvers):
+            why = "one reviewer denied it" if request.denied_by else "nobody approved it"
             ledger.broken(index, "approved-without-approval", f"{name} was approved although {why}")
-        if state == "denied" and not request.denied:
+        if state == "denied" and request.denied_by is None:
             ledger.broken(index, "denied-without-denial", f"{name} was denied and nobody denied it")
         request.state = state
         if state != "approved":

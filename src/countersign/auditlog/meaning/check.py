@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning.approvals import Approvals
+from countersign.auditlog.meaning.counters import Counters
 from countersign.auditlog.meaning.emergencies import Emergencies
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
 from countersign.auditlog.meaning.ledger import Fact, Ledger, past
@@ -53,6 +54,7 @@ class MeaningCheck:
         self._ledger = ledger = Ledger(thresholds=thresholds)
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
+        counters = Counters(ledger=ledger)
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
@@ -62,8 +64,9 @@ class MeaningCheck:
             "rulebook.decided": (order.judge_act, order.decided),
             "clock.stepped": (order.stepped,),
             "person.disabled": (order.disabled_person,),
-            "request.submitted": (order.judge_act, approvals.submitted, emergencies.submitted),
+            "request.submitted": (order.judge_act, approvals.submitted, emergencies.submitted, counters.submitted),
             "review.recorded": (order.judge_act, approvals.reviewed),
+            "counter.proposed": (order.judge_act, counters.proposed),
             "request.decided": (approvals.decided,),
             "grant.opened": (approvals.opened,),
             "grant.closed": (approvals.closed,),

@@ -35,7 +35,7 @@ class OpenRequest:
     lapses_at: str
     state: str = "pending"
     approvers: list[str] = field(default_factory=list)
-    denied: bool = False
+    denied_by: str | None = None
     granted: bool = False
     emergency: bool = False
     envelope: str | None = None

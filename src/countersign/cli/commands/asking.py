@@ -10,6 +10,7 @@ import click
 from countersign.cli.durations import Duration, NotADuration, read_duration
 from countersign.cli.failures import usage
 from countersign.cli.output import text_of
+from countersign.cli.parameters import parameters_of
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import request_sheet
 from countersign.domain.ids import REQUEST
@@ -86,6 +87,18 @@ def request(
     _show(session, wait_for_decision(session, made, at_most_s=wait if isinstance(wait, int) else None))
 
 
+@click.command(short_help="Ask for what the reviewer who denied would sign.")
+@click.argument("id")
+@with_session
+def resubmit(session: Session, id: str) -> None:  # noqa: A002 - the argument's name is what users see
+    """Take up the counter-proposal with which your request ID was denied: a new request, for less."""
+    from countersign.cli.client import new_key  # noqa: PLC0415 - loads HTTP
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
+
+    whole = whole_id(session.client, id, REQUEST)
+    _show(session, session.client.post(f"/requests/{whole}/resubmit", key=new_key()))
+
+
 @click.command(short_help="Take a request back.")
 @click.argument("id")
 @with_session
@@ -110,16 +123,3 @@ def _show(session: Session, made: Mapping[str, Any]) -> None:
         session.out.hint(f"countersign draw {grant}")
     else:
         session.out.hint(f"an approver signs with: countersign approve {made.get('id')} --digest {made.get('digest')}")
-
-
-def parameters_of(params: tuple[str, ...]) -> dict[str, str]:
-    """Return what NAME=VALUE options say."""
-    given: dict[str, str] = {}
-    for item in params:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise usage("a parameter is given as NAME=VALUE", field="--param")
-        if name in given:
-            raise usage(f"the parameter {name} is given twice", field="--param")
-        given[name] = value
-    return given

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from countersign.cli.commands.asking import parameters_of
 from countersign.cli.durations import Duration
 from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.parameters import parameters_of
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import envelope_rows, quorum, request_sheet
 from countersign.domain.canonical import NotCanonical, digest

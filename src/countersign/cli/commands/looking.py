@@ -127,6 +127,8 @@ def _next_steps(found: Mapping[str, Any]) -> list[str]:
     match found:
         case {"state": "pending", "id": str(thing), "digest": str(digest)}:
             return [f"an approver signs with: countersign approve {thing} --digest {digest}"]
+        case {"state": "denied", "id": str(thing), "counter": dict(counter)} if not counter.get("taken_up_by"):
+            return [f"who asked takes the counter-proposal up with: countersign resubmit {thing}"]
         case {"state": "approved", "grant_id": str(grant)}:
             return [f"see what became of it with: countersign show {grant}"]
         case {"state": "open", "id": str(thing), "draws": int(draws), "draws_used": int(used)} if used < draws:

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from countersign.cli.durations import Duration
 from countersign.cli.failures import CommandFailed, usage
 from countersign.cli.output import text_of
+from countersign.cli.parameters import parameters_of
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import quorum, request_sheet
 from countersign.cli.statement import demand_true
@@ -37,13 +39,39 @@ def approve(session: Session, id: str, digest: str | None, comment: str | None) 
     "--digest", metavar="HEX", help=f"The digest you were shown, or its first {SHORTEST_PREFIX} digits or more."
 )
 @click.option("--comment", help="Why not.")
+@click.option("--counter", type=Duration(), help="A shorter time that you would see asked, such as 15m.")
+@click.option(
+    "--counter-param", "params", multiple=True, metavar="NAME=VALUE", help="A lesser value that you would see asked."
+)
 @with_session
-def deny(session: Session, id: str, digest: str | None, comment: str | None) -> None:  # noqa: A002 - what users see
-    """Deny request ID. Without --digest it is shown, and nothing is signed."""
-    _sign(session, id, "deny", digest, comment)
+def deny(
+    session: Session,
+    id: str,  # noqa: A002 - what users see
+    *,
+    digest: str | None,
+    comment: str | None,
+    counter: int | None,
+    params: tuple[str, ...],
+) -> None:
+    """Deny request ID. Without --digest it is shown, and nothing is signed.
+
+    With --counter or --counter-param you say what less you would see asked; who asked takes it up with `resubmit`.
+    """
+    less: dict[str, Any] = {"parameters": parameters_of(params, field="--counter-param")}
+    if counter is not None:
+        less["duration_s"] = counter
+    _sign(session, id, "deny", digest, comment, counter=less if counter is not None or params else None)
 
 
-def _sign(session: Session, given: str, decision: str, digest: str | None, comment: str | None) -> None:
+def _sign(
+    session: Session,
+    given: str,
+    decision: str,
+    digest: str | None,
+    comment: str | None,
+    *,
+    counter: dict[str, Any] | None = None,
+) -> None:
     from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
     if digest is not None and not _PREFIX.fullmatch(digest):
@@ -52,7 +80,9 @@ def _sign(session: Session, given: str, decision: str, digest: str | None, comme
     if digest is None:
         raise _shown(session, session.client.get(f"/requests/{request_id}"), decision)
     whole = digest if _DIGEST.fullmatch(digest) else _completed(session, request_id, digest)
-    body = {"decision": decision, "digest": whole} | ({} if comment is None else {"comment": comment})
+    body: dict[str, Any] = {"decision": decision, "digest": whole} | ({} if comment is None else {"comment": comment})
+    if counter is not None:
+        body["counter"] = counter
     answer = session.client.post(f"/requests/{request_id}/reviews", body)
     if session.out.as_json:
         session.out.json(answer)

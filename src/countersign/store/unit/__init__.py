@@ -13,6 +13,7 @@ from countersign.domain.facts import Fact
 from countersign.store import log
 from countersign.store.log import LogHead
 from countersign.store.unit.control_part import ControlPart, Remembered, Stop
+from countersign.store.unit.counters_part import CountersPart
 from countersign.store.unit.emergencies_part import EmergenciesPart
 from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
@@ -31,6 +32,7 @@ class Tx(
     RulesPart,
     ProposalsPart,
     RequestsPart,
+    CountersPart,
     GrantsPart,
     LeasesPart,
     ControlPart,

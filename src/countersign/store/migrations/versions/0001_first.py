@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
-from countersign.store import emergency_tables, follower_tables, schema
+from countersign.store import counter_tables, emergency_tables, follower_tables, schema
 
 revision = "0001"
 down_revision = None
@@ -17,7 +17,8 @@ def upgrade() -> None:
     connection = op.get_bind()
     schema.metadata.create_all(connection)
     dialect = connection.dialect.name
-    for statement in [*schema.guards(dialect), *emergency_tables.guards(dialect), *follower_tables.guards(dialect)]:
-        connection.execute(sa.text(statement))
+    for tables in (schema, emergency_tables, counter_tables, follower_tables):
+        for statement in tables.guards(dialect):
+            connection.execute(sa.text(statement))
     head = {"id": 1, "size": 0, "root": EMPTY_ROOT, "frontier": Frontier().encode(), "at": None}
     connection.execute(sa.insert(schema.log_head).values(**head))

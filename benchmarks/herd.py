@@ -17,14 +17,13 @@ import sqlalchemy as sa
 
 from benchmarks.figures import Figure, Goal, quantile, summary_ms
 from benchmarks.stage import broker, now, watch_deaths
-from countersign.bootstrap import HANDS
 from countersign.domain.grant import Grant
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.lease import Lease, LeaseState
 from countersign.domain.request import Request, RequestState, Sealed
 from countersign.providers.base import Answer, LeaseRef
 from countersign.providers.fake import FakeProvider
-from countersign.service.sweeper import reference
+from countersign.service.deaths import reference
 from countersign.store import rows, schema
 
 END_TAKES_S = 0.01
@@ -56,7 +55,12 @@ def herd(folder: Path, *, full: bool) -> Iterator[Figure]:
         finally:
             bench.running.metronome.stop()
     floors = _bare(provider, leases)
-    details = {"leases": count, "late": summary_ms(ours), "bare_ends": summary_ms(floors), "threads": HANDS}
+    details = {
+        "leases": count,
+        "late": summary_ms(ours),
+        "bare_ends": summary_ms(floors),
+        "threads": provider.ends_at_once,
+    }
     for name, value, floor, goal in (
         ("late_herd_p99_s", quantile(ours, 0.99), quantile(floors, 0.99), P99_GOAL),
         ("late_herd_max_s", max(ours), max(floors), MAX_GOAL),
@@ -141,6 +145,6 @@ def _bare(provider: Slow, leases: list[Lease]) -> list[float]:
         provider.end(reference(leases[turn]))
         late.append((now() - due).total_seconds())
 
-    with ThreadPoolExecutor(HANDS) as pool:
+    with ThreadPoolExecutor(provider.ends_at_once) as pool:
         list(pool.map(end, range(count)))
     return late

@@ -28,9 +28,9 @@ from countersign.domain.review import Decision
 from countersign.domain.timestamps import read, spell
 from countersign.providers.base import Issued, Order, Provider, Reservation
 from countersign.providers.vault import AppRole, VaultProvider
+from countersign.service.deaths import reference
 from countersign.service.rules import found
 from countersign.service.submission import Ask
-from countersign.service.sweeper import reference
 from countersign.store import Store, Tx
 
 _T = TypeVar("_T")

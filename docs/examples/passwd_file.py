@@ -32,6 +32,7 @@ class PasswdFile:
 
     clock: Callable[[], datetime]
     name: str = "passwd"
+    ends_at_once: int = 24
 
     def preview(self, order: base.Order) -> base.Preview:
         """Say what it would give; touch nothing."""

@@ -69,8 +69,8 @@ RECORDS_EVERY = timedelta(seconds=1)
 CHECKPOINT_EVERY = timedelta(seconds=1)
 FOLLOW_EVERY = timedelta(milliseconds=250)
 OLDEST_SWEEP_S = 5.0
-LANES = 8
-HANDS = 96
+LANES, HANDS = 128, 512
+"""Threads are made when they are needed: so many that targets which hang do not use them up."""
 
 
 def now() -> datetime:

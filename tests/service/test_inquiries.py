@@ -69,7 +69,10 @@ def test_an_answer_says_who_signed_how_it_ended_and_which_entries_prove_it(quick
     assert (lease.evidence, lease.lateness_ms, lease.overdue) == ("observed", 1000, False)
     assert held.until == "2026-11-22T09:01:01.000Z"
     rows = {row["index"]: row for row in quick.facts()}
-    assert [rows[index]["type"] for index in held.entries] == [
+    told = [rows[index]["type"] for index in held.entries]
+    # The grant is closed beside the end of its lease: which of the two is written first is no promise.
+    told.remove("grant.closed")
+    assert told == [
         "request.submitted",
         "review.recorded",
         "request.decided",
@@ -80,7 +83,6 @@ def test_an_answer_says_who_signed_how_it_ended_and_which_entries_prove_it(quick
         "lease.end-asked",
         "lease.end-written",
         "lease.dead",
-        "grant.closed",
     ]
     assert {rows[index]["subject"] for index in held.entries} >= {first, held.story.request, held.story.grant}
 

@@ -12,11 +12,10 @@ import pytest
 from tests.world import World
 
 from countersign.domain.grant import GrantState
-from countersign.domain.lease import LeaseState
+from countersign.domain.lease import Due, LeaseState
 from countersign.domain.refusals import WrongState
 from countersign.providers.base import Answer, LeaseRef, Stray
 from countersign.providers.fake import Fault
-from countersign.service import sweeper
 
 
 def state(world: World, lease_id: str) -> LeaseState:
@@ -70,7 +69,7 @@ def test_a_new_life_of_the_broker_ends_what_the_old_one_issued(world: World) -> 
 def test_a_broker_that_died_holding_a_claim_does_not_delay_the_next(world: World) -> None:
     drawn = world.draw(world.granted(seconds=60))
     world.clock.forward(seconds=60)
-    assert world.broker.sweeper._claim("fake", "orders-db")
+    assert world.broker.sweeper._errand("fake", "orders-db", Due.END).claim(10)
     assert world.sweep() == 0
     world.restart()
     assert world.sweep() == 1
@@ -194,7 +193,7 @@ def test_what_was_certified_after_the_listing_began_is_no_contradiction(world: W
 
 
 def test_a_target_that_hangs_leaves_hands_for_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "HANDS_PER_TARGET", 2)
+    monkeypatch.setattr(world.provider, "ends_at_once", 2)
     world.broker.sweeper.hands = ThreadPoolExecutor(3)
     hanging = [world.draw(world.granted(what="orders-db-thrice")).lease for _ in range(3)]
     other = world.draw(world.granted(what="orders-db-wrapped")).lease

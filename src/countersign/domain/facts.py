@@ -34,17 +34,28 @@ class Fact:
 
     def data(self) -> dict[str, Any]:
         """Return the fact's own fields as plain JSON, free texts as commitments."""
-        own = (f.name for f in fields(self) if f.name not in {"actor", "subject"})
-        return {name: _plain(getattr(self, name)) for name in own}
+        return {name: _plain(getattr(self, name)) for name in _own_fields(type(self))}
 
     def openings(self) -> dict[str, Sealed]:
         """Return the free texts that the leaf only commits to, by field."""
-        found = ((f.name, getattr(self, f.name)) for f in fields(self))
+        found = ((name, getattr(self, name)) for name in _own_fields(type(self)))
         return {name: value for name, value in found if isinstance(value, Sealed)}
+
+
+_OWN_FIELDS: dict[type[Fact], tuple[str, ...]] = {}
+
+
+def _own_fields(kind: type[Fact]) -> tuple[str, ...]:
+    names = _OWN_FIELDS.get(kind)
+    if names is None:
+        names = _OWN_FIELDS[kind] = tuple(f.name for f in fields(kind) if f.name not in {"actor", "subject"})
+    return names
 
 
 def _plain(value: object) -> object:
     match value:
+        case str() if type(value) is str:
+            return value
         case Sealed():
             return value.commitment
         case datetime():

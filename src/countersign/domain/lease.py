@@ -45,6 +45,14 @@ TRANSITIONS: Mapping[tuple[LeaseState, LeaseEvent], LeaseState] = MappingProxyTy
 )
 
 
+class Due(StrEnum):
+    """What is due of a lease: to ask whether it was picked up, to end it, or to end it again after an end that was not seen."""
+
+    RECEIPT = "receipt"
+    END = "end"
+    AGAIN = "again"
+
+
 class Cause(StrEnum):
     """Why a lease is being ended."""
 

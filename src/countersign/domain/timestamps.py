@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+
+_KEPT = 4096
+"""How many moments are remembered with their spelling: one transaction spells its own time for each of its rows."""
 
 EXAMPLE = "2026-11-22T22:05:00.000Z"
 
@@ -11,6 +15,7 @@ class NotATime(ValueError):
     """A text that is not a time in our spelling, or a time without a zone."""
 
 
+@lru_cache(maxsize=_KEPT)
 def spell(moment: datetime) -> str:
     """Return `moment` as `2026-11-22T22:05:00.000Z`, cut (never rounded up) to milliseconds.
 
@@ -22,6 +27,7 @@ def spell(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=_KEPT)
 def read(text: str) -> datetime:
     """Return the moment that `text` spells.
 
@@ -40,6 +46,7 @@ def read(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+@lru_cache(maxsize=_KEPT)
 def trim(moment: datetime) -> datetime:
     """Cut a moment to the milliseconds that are stored, so that what is kept and what is compared are the same.
 

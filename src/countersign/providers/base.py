@@ -164,9 +164,15 @@ class Stray:
 
 
 class Provider(Protocol):
-    """One back end. All calls block, bound their own time (≤ 10 s), are safe from several threads, and follow no redirect."""
+    """One back end. All calls block, bound their own time (≤ 10 s), are safe from several threads, and follow no redirect.
+
+    Attributes:
+        name: what the catalog calls it.
+        ends_at_once: how many calls of `end` one target of its kind bears at the same time.
+    """
 
     name: str
+    ends_at_once: int
 
     def preview(self, order: Order) -> Preview:
         """Say what the order would give, without calling anybody.

@@ -73,6 +73,7 @@ class FakeProvider:
     clock: Callable[[], datetime]
     target: FakeTarget = field(default_factory=FakeTarget)
     name: str = "fake"
+    ends_at_once: int = 96
     faults: dict[str, Fault] = field(default_factory=dict)
     picked_up: bool | None = None
 

@@ -20,21 +20,19 @@ def end_lease(tx: Tx, lease: Lease, *, cause: Cause, actor: str, give_back: bool
     Raises:
         Conflict: somebody else moved it.
     """
-    ending = ask_for_end(tx, lease, cause=cause, actor=actor, give_back=give_back)
+    ending = lease.revoking(cause=cause, now=tx.now)
+    tx.record(end_asked(lease, cause=cause, actor=actor, give_back=give_back))
     tx.move_lease(lease, ending)
     if give_back:
         give_draw_back(tx, lease)
     return ending
 
 
-def ask_for_end(tx: Tx, lease: Lease, *, cause: Cause, actor: str, give_back: bool = False) -> Lease:
-    """Record that a lease is to end and return it on its way; the caller moves it, alone or with others."""
-    tx.record(
-        LeaseEndAsked(
-            actor=actor, subject=lease.id, cause=cause.value, not_after=lease.not_after, draw_given_back=give_back
-        )
+def end_asked(lease: Lease, *, cause: Cause, actor: str, give_back: bool = False) -> LeaseEndAsked:
+    """Return the fact that a lease is to end; it goes into the transaction that sends it on its way."""
+    return LeaseEndAsked(
+        actor=actor, subject=lease.id, cause=cause.value, not_after=lease.not_after, draw_given_back=give_back
     )
-    return lease.revoking(cause=cause, now=tx.now)
 
 
 def give_draw_back(tx: Tx, lease: Lease) -> None:
@@ -54,7 +52,7 @@ NEVER_SERVED = frozenset({Cause.UNDELIVERED, Cause.OUTCOME_UNKNOWN, Cause.FAILED
 def close_grant(
     tx: Tx, grant: Grant, event: GrantEvent, *, cause: Cause, actor: str, reason: Sealed | None = None
 ) -> Grant:
-    """Close a grant and send all its live leases on their way.
+    """Close a grant and send on their way all its leases that live; those whose second has come go by themselves.
 
     Raises:
         WrongState: it is closed already.
@@ -64,7 +62,8 @@ def close_grant(
     tx.move_grant(grant, closed)
     tx.record(GrantClosed(actor=actor, subject=grant.id, state=closed.state.value, reason=reason))
     for lease in tx.leases(grant_id=grant.id, states=LIVE):
-        end_lease(tx, lease, cause=cause, actor=actor)
+        if lease.state is LeaseState.PREPARED or tx.now < lease.not_after:
+            end_lease(tx, lease, cause=cause, actor=actor)
     return closed
 
 

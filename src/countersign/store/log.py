@@ -53,13 +53,11 @@ def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime) -
     """
     head = read_head(connection, lock=True)
     at = now if head.at is None else max(now, head.at)
-    frontier = head.frontier
     rows: list[dict[str, Any]] = []
     openings: list[dict[str, Any]] = []
     for index, fact in enumerate(facts, start=head.size):
         leaf = Leaf(type=fact.type, at=at, actor=fact.actor, subject=fact.subject, data=fact.data()).encode()
         hashed = leaf_hash(leaf)
-        frontier = frontier.append(hashed)
         rows.append(
             {
                 "index": index,
@@ -75,6 +73,7 @@ def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime) -
             {"index": index, "field": name, "salt": sealed.salt, "text": sealed.text}
             for name, sealed in fact.openings().items()
         ]
+    frontier = head.frontier.extend([row["leaf_hash"] for row in rows])
     connection.execute(sa.insert(schema.facts), rows)
     if openings:
         connection.execute(sa.insert(schema.openings), openings)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -150,6 +153,22 @@ def lease_row(lease: Lease) -> dict[str, Any]:
         "tries": lease.tries,
         "version": lease.version,
     }
+
+
+def lease_changes(before: Lease, after: Lease) -> dict[str, Any]:
+    """Return the columns in which two leases differ, without spelling out the others: the sweep moves thousands in a second."""
+    changed = {name: now for name in _LEASE_FIELDS if (now := getattr(after, name)) != getattr(before, name)}
+    return {name: _LEASE_SPELLINGS[name](now) if name in _LEASE_SPELLINGS else now for name, now in changed.items()}
+
+
+_LEASE_FIELDS = tuple(field.name for field in fields(Lease))
+_LEASE_SPELLINGS: dict[str, Callable[[Any], Any]] = {
+    "handle": dict,
+    "state": attrgetter("value"),
+    "cause": attrgetter("value"),
+    "evidence": attrgetter("value"),
+}
+"""How the fields that ever change lie in their columns; a cause or evidence is never taken back."""
 
 
 def to_lease(row: Row) -> Lease:

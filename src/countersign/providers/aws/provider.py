@@ -59,6 +59,7 @@ class AwsProvider:
     """
 
     name = "aws"
+    ends_at_once = 24
 
     def __init__(self, settings: AwsSettings, *, now: Callable[[], datetime]) -> None:
         self._settings = settings

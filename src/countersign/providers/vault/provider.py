@@ -38,6 +38,8 @@ class VaultProvider:
         name: the catalog's name for this provider.
     """
 
+    ends_at_once = 24
+
     def __init__(
         self,
         *,

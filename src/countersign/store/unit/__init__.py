@@ -14,6 +14,7 @@ from countersign.store import log
 from countersign.store.log import LogHead
 from countersign.store.unit.control_part import ControlPart, Remembered, Stop
 from countersign.store.unit.counters_part import CountersPart
+from countersign.store.unit.due_part import DuePart
 from countersign.store.unit.emergencies_part import EmergenciesPart
 from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
@@ -35,6 +36,7 @@ class Tx(
     CountersPart,
     GrantsPart,
     LeasesPart,
+    DuePart,
     ControlPart,
     EmergenciesPart,
     FollowersPart,

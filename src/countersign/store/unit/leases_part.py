@@ -1,4 +1,4 @@
-"""Leases within a transaction: who holds what, and what is due."""
+"""Leases within a transaction: who holds what, and how it moves on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from countersign.domain.lease import Lease, LeaseState
 from countersign.store import rows, schema
-from countersign.store.unit.part import Part, changes
+from countersign.store.unit.part import Part
 
 ASKED_AT_ONCE = 500
 
@@ -52,8 +52,7 @@ class LeasesPart(Part):
         Raises:
             Conflict: one of them is no longer as it was read; the transaction must not be committed.
         """
-        written = [(before, changes(rows.lease_row(before), rows.lease_row(after))) for before, after in moves]
-        self._move_all(schema.leases, written)
+        self._move_all(schema.leases, [(before, rows.lease_changes(before, after)) for before, after in moves])
 
     def leases(
         self,
@@ -80,37 +79,10 @@ class LeasesPart(Part):
         query = self._page(query, table, table.c.prepared_at, before)
         return [rows.to_lease(row) for row in self._connection.execute(query).mappings()]
 
-    def due_targets(self) -> list[tuple[str, str]]:
-        """Return (provider, target id) of everything that has a lease due now, longest due first."""
-        table = schema.leases
-        query = (
-            sa.select(table.c.provider, table.c.target_id)
-            .where(table.c.state != LeaseState.REVOKED.value, table.c.due <= self.now)
-            .group_by(table.c.provider, table.c.target_id)
-            .order_by(sa.func.min(table.c.due))
-        )
-        return [(provider, target) for provider, target in self._connection.execute(query)]
-
-    def due_leases(self, *, provider: str, target: str, limit: int) -> list[Lease]:
-        """Return leases due at one target, longest due first, leaving out what another broker holds."""
-        table = schema.leases
-        query = (
-            sa.select(table)
-            .where(
-                table.c.state != LeaseState.REVOKED.value,
-                table.c.due <= self.now,
-                table.c.provider == provider,
-                table.c.target_id == target,
-            )
-            .order_by(table.c.due)
-            .limit(limit)
-        )
-        return [rows.to_lease(row) for row in self._connection.execute(self._skip_locked(query)).mappings()]
-
     def count_overdue(self, *, target: str | None = None) -> int:
         """Return how many leases are past their time and not seen dead, at one target or everywhere."""
         table = schema.leases
-        query = sa.select(sa.func.count()).select_from(table).where(table.c.overdue.is_(True))
+        query = sa.select(sa.func.count()).select_from(table).where(schema.IS_OVERDUE)
         if target is not None:
             query = query.where(table.c.target_id == target)
         return self._connection.execute(query).scalar_one()

@@ -20,8 +20,8 @@ from countersign.domain.records_facts import RecordsBegan, RecordsGap, RecordsHe
 from countersign.domain.refusals import Conflict
 from countersign.providers.base import Away, LeaseRef
 from countersign.providers.records import Batch, RecordSource
+from countersign.service.deaths import reference
 from countersign.service.office import Office
-from countersign.service.sweeper import reference
 from countersign.service.watching import ACTOR, DATABASE, Watching
 from countersign.store import Tx
 

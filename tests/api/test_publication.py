@@ -21,6 +21,9 @@ from countersign.domain.facts import BrokerStarted
 from countersign.service.publication import Publication
 from countersign.store import Store
 
+FOUNDING = 2
+"""Entries that bring the first rules into force."""
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -53,13 +56,13 @@ def key(world: World) -> Ed25519Signer:
     return signer
 
 
-@pytest.mark.parametrize("entries", [1, 255, 256, 700])
+@pytest.mark.parametrize("entries", [1, 253, 254, 255, 700])
 def test_a_stranger_fetches_the_files_and_verifies_the_whole_log(world: World, tmp_path: Path, entries: int) -> None:
     client = served(world)
     fill(world, entries)
     note = client.get("/log/checkpoint").content
     size = open_checkpoint(note, [key(world).verifier()]).checkpoint.size
-    assert size == entries + 1
+    assert size == entries + FOUNDING
     copy = tmp_path / "copy"
     for tile in tiles_of(size):
         answer = client.get(f"/log/{tile.path()}")
@@ -81,7 +84,7 @@ def test_a_proof_file_shows_that_an_entry_is_in_the_log(world: World) -> None:
     verify_proof(proof, leaf, log=key(world).verifier())
     with pytest.raises(ProofRefused):
         verify_proof(proof, leaf + b" ", log=key(world).verifier())
-    assert client.get("/log/proof/301").status_code == 404
+    assert client.get(f"/log/proof/{300 + FOUNDING}").status_code == 404
 
 
 def test_an_older_log_is_shown_to_be_the_beginning_of_the_newer(world: World) -> None:
@@ -127,8 +130,8 @@ def test_nothing_beyond_the_newest_checkpoint_is_served(world: World) -> None:
     fill(world, 10)
     with world.store.begin() as tx:
         tx.record(BrokerStarted(actor="countersign/test", subject="broker", version="x", configuration="none"))
-    assert client.get("/log/tile/entries/000.p/11").status_code == 200
-    assert client.get("/log/tile/entries/000.p/12").status_code == 404
+    assert client.get(f"/log/tile/entries/000.p/{10 + FOUNDING}").status_code == 200
+    assert client.get(f"/log/tile/entries/000.p/{11 + FOUNDING}").status_code == 404
 
 
 def test_the_key_is_told_so_that_it_can_be_compared(world: World) -> None:

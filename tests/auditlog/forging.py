@@ -55,6 +55,7 @@ def _honest() -> tuple[Row, ...]:
         world.draw(world.granted("dave"), "dave")
         control.disable(world.principal("olga"), "dave", reason="left")
         world.adopt(catalog=CATALOG | {"entitlement": [*CATALOG["entitlement"], entitlement("another")]})
+        clock.forward(seconds=10)
         lost = world.draw(world.granted(what="orders-db-thrice"))
         world.broker.issuer.undelivered(lost.lease.id)
         clock.forward(seconds=400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from tests.auditlog.forging import Forgery, Log, about, honest, place, reseal, verified
@@ -11,7 +12,9 @@ from tests.service.test_rules_machine import Histories
 from tests.world import World
 
 from countersign.auditlog.meaning import Finding, MeaningCheck, Severity
+from countersign.domain.canonical import digest
 from countersign.domain.refusals import Refused
+from countersign.domain.rule_texts import digests, folded
 from countersign.store import Store
 
 
@@ -126,7 +129,7 @@ def duration_changed_after_the_approval(log: Log) -> int:
 
 def duration_changed_and_its_digest_too(log: Log) -> int:
     forged = place(log, "request.submitted", 0)
-    log[forged]["data"]["statement"]["duration_s"] = 36_000
+    log[forged]["data"]["statement"]["duration_s"] = 1_200
     reseal(log, forged)
     return about(log, log[forged]["subject"], "review.recorded")
 
@@ -385,6 +388,106 @@ def first_rules_again(log: Log) -> int:
     return len(log) - 1
 
 
+def rules_that_ask_for_nobody_more(log: Log) -> int:
+    written = next(row for row in log[0]["data"]["rows"] if row["id"] == "orders-db-write")
+    del written["value"]["review"][1]
+    return 1
+
+
+def rules_without_their_words(log: Log) -> int:
+    forged = place(log, "rulebook.adopted", 1)
+    log[forged]["data"]["written"] = None
+    del log[forged - 1]
+    return forged - 1
+
+
+def one_of_two_signers_left_out_everywhere(log: Log) -> int:
+    request = log[place(log, "review.recorded", 0)]["subject"]
+    for row in log:
+        about_it = row["subject"] == request or row["data"].get("request") == request
+        if about_it and row["data"].get("approvers") == ["bob", "carol"]:
+            row["data"]["approvers"] = ["bob"]
+    log[:] = [
+        row
+        for row in log
+        if not (row["type"] == "review.recorded" and (row["subject"], row["actor"]) == (request, "carol"))
+    ]
+    return next(i for i, row in enumerate(log) if row["data"].get("request") == request)
+
+
+def signed_by_somebody_of_no_group(log: Log) -> int:
+    for row in log:
+        if row["actor"] == "bob" and row["type"] == "review.recorded":
+            row["actor"] = "dave"
+        if "approvers" in row["data"]:
+            row["data"]["approvers"] = sorted("dave" if each == "bob" else each for each in row["data"]["approvers"])
+    return place(log, "review.recorded", 0)
+
+
+def asked_by_who_may_not(log: Log) -> int:
+    forged = place(log, "request.submitted", 0)
+    log[forged]["data"]["statement"]["person"] = log[forged]["actor"] = "erin"
+    reseal(log, forged)
+    return forged
+
+
+def asked_for_longer_than_the_rule_allows(log: Log) -> int:
+    forged = place(log, "request.submitted", 0)
+    log[forged]["data"]["statement"]["duration_s"] = 36_000
+    reseal(log, forged)
+    return forged
+
+
+def asked_for_a_table_that_the_rule_does_not_know(log: Log) -> int:
+    forged = place(log, "request.submitted", 0)
+    log[forged]["data"]["statement"]["parameters"] = {"table": "salaries"}
+    reseal(log, forged)
+    return forged
+
+
+def asked_under_a_rule_that_never_was(log: Log) -> int:
+    forged = place(log, "request.submitted", 0)
+    log[forged]["data"]["statement"]["rule"] = "0" * 64
+    reseal(log, forged)
+    return forged
+
+
+def granted_more_draws_than_the_rule_allows(log: Log) -> int:
+    forged = place(log, "grant.opened", 0)
+    log[forged]["data"]["draws"] = 9
+    return forged
+
+
+def asked_under_a_rule_that_has_changed(log: Log) -> int:
+    written = place(log, "rulebook.written", 1)
+    changed = next(row["value"] for row in log[0]["data"]["rows"] if row["id"] == "orders-db-thrice")
+    row = {"section": "catalog/entitlements", "id": "orders-db-thrice", "value": changed | {"draws": 2}}
+    log[written]["data"]["rows"].append(row)
+    _reseal_rules(log, written + 1)
+    return next(
+        i
+        for i, row in enumerate(log)
+        if i > written
+        and row["type"] == "request.submitted"
+        and row["data"]["statement"]["entitlement"] == "orders-db-thrice"
+    )
+
+
+def _reseal_rules(log: Log, adopted: int) -> None:
+    """Give a rulebook, its proposal and its approval the digests of what the log now says."""
+    sections: dict[str, Any] = {}
+    for row in log[:adopted]:
+        if row["type"] == "rulebook.written":
+            sections = folded(sections, row["data"]["rows"])
+    catalog, directory = digests(sections)
+    log[adopted]["data"] |= {"catalog": catalog, "directory": directory}
+    proposed = log[place(log, "rulebook.proposed", 0)]
+    proposed["data"] |= {"catalog": catalog, "directory": directory}
+    said = {name: proposed["data"][name] for name in ("base", "catalog", "directory")}
+    made = digest("countersign/proposal/v1", said | {"id": proposed["subject"], "proposed_by": proposed["actor"]})
+    proposed["data"]["digest"] = log[place(log, "rulebook.decided", 0)]["data"]["digest"] = made
+
+
 def entry_without_its_words(log: Log) -> int:
     forged = place(log, "lease.prepared", 0)
     del log[forged]["data"]["approvers"]
@@ -447,6 +550,16 @@ def entry_without_its_words(log: Log) -> int:
         (proposal_rewritten, "digest-mismatch"),
         (first_rules_again, "rules-again"),
         (entry_without_its_words, "fact-shape"),
+        (rules_that_ask_for_nobody_more, "rules-mismatch"),
+        (rules_without_their_words, "rules-mismatch"),
+        (one_of_two_signers_left_out_everywhere, "quorum-not-reached"),
+        (signed_by_somebody_of_no_group, "not-eligible"),
+        (asked_by_who_may_not, "not-eligible"),
+        (asked_for_longer_than_the_rule_allows, "beyond-rule"),
+        (asked_for_a_table_that_the_rule_does_not_know, "beyond-rule"),
+        (asked_under_a_rule_that_never_was, "rule-unknown"),
+        (granted_more_draws_than_the_rule_allows, "beyond-rule"),
+        (asked_under_a_rule_that_has_changed, "rule-unknown"),
     ],
 )
 def test_a_lie_with_right_hashes_is_named_by_its_entry(forge: Forgery, code: str) -> None:
@@ -494,4 +607,18 @@ def test_what_a_newer_broker_says_is_told_and_not_judged() -> None:
         )
     assert [(found.index, found.code, found.severity) for found in check.finish()] == [
         (0, "unknown-type", Severity.LOW)
+    ]
+
+
+def test_a_log_from_before_rules_were_written_into_it_says_what_cannot_be_judged() -> None:
+    check = MeaningCheck()
+    old = [row for row in honest() if row["type"] != "rulebook.written"]
+    for index, row in enumerate(old):
+        if row["type"] == "rulebook.adopted":
+            row["data"]["written"] = None
+        check.feed(index, row)
+    found = check.finish()
+    assert broken(found) == []
+    assert [(each.index, each.code, each.severity) for each in found if each.code == "rules-untold"] == [
+        (place(old, "rulebook.adopted", which), "rules-untold", Severity.HIGH) for which in (0, 1)
     ]

@@ -77,12 +77,14 @@ def test_every_role_but_the_auditors_acts() -> None:
     assert frozenset(Role) - {Role.AUDITOR} == ACTING_ROLES
 
 
-def test_the_digest_is_of_these_bytes_in_a_fixed_order() -> None:
+def test_the_digest_is_of_these_bytes_in_a_fixed_order_and_of_names_only_their_digest() -> None:
+    names = b'countersign/names/v1\n[["alice","Alice"],["bob","Bob"],["erin","Erin"]]'
     document = (
         '{"groups":[{"id":"eng","members":["alice"],"roles":["on-call","requester"]},'
         '{"id":"plain","members":["erin"],"roles":[]},'
         '{"id":"team","members":["alice","bob","ghost"],"roles":["approver"]}],'
-        '"persons":[{"id":"alice","name":"Alice"},{"id":"bob","name":"Bob"},{"id":"erin","name":"Erin"}],'
+        f'"names":"{hashlib.sha256(names).hexdigest()}",'
+        '"persons":[{"id":"alice"},{"id":"bob"},{"id":"erin"}],'
         '"principals":[{"human":true,"id":"alice","person":"alice"},{"human":false,"id":"alice-ci","person":"alice"}]}'
     )
-    assert directory().digest == hashlib.sha256(b"countersign/directory/v1\n" + document.encode()).hexdigest()
+    assert directory().digest == hashlib.sha256(b"countersign/directory/v2\n" + document.encode()).hexdigest()

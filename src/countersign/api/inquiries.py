@@ -82,8 +82,8 @@ class SigningGroupAnswer(Answer):
 class SignersAnswer(Answer):
     """Who could approve, by rulebook number `rulebook`, which entry `entry` brought into force.
 
-    `matches_log` says whether the kept rules have the digests that the log names, `enough` whether these persons could have
-    filled the rule together.
+    `matches_log` says whether the rules' words in the log give the digests that it names, `enough` whether these persons
+    could have filled the rule together.
     """
 
     rulebook: int

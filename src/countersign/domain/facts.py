@@ -86,7 +86,11 @@ class BrokerStarted(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class RulebookAdopted(Fact):
-    """A catalog and directory, known by their digests, came into force; `genesis` marks the first."""
+    """A catalog and directory, known by their digests, came into force; `genesis` marks the first.
+
+    Attributes:
+        written: how many `rulebook.written` entries before this one say what changed; None where none was written.
+    """
 
     type = "rulebook.adopted"
     catalog: str
@@ -94,6 +98,7 @@ class RulebookAdopted(Fact):
     genesis: bool
     proposed_by: str | None = None
     approved_by: str | None = None
+    written: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

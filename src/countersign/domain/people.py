@@ -14,6 +14,9 @@ from functools import cached_property
 from countersign.domain.canonical import digest
 from countersign.domain.refusals import NotPermitted
 
+DIRECTORY_LABEL = "countersign/directory/v2"
+NAMES_LABEL = "countersign/names/v1"
+
 
 class Role(StrEnum):
     """What a group's members may do at all; review rules name groups, verbs name roles."""
@@ -130,7 +133,7 @@ class Directory:
             )
 
     def document(self) -> dict[str, object]:
-        """Return the directory as plain JSON, in a fixed order; what is stored and hashed."""
+        """Return the directory as plain JSON, in a fixed order."""
         return {
             "persons": [{"id": p.id, "name": p.name} for _, p in sorted(self.persons.items())],
             "principals": [
@@ -142,7 +145,14 @@ class Directory:
             ],
         }
 
+    def pinned(self) -> dict[str, object]:
+        """Return what is hashed and stands in the log: as the document, with the persons' names as one digest over all."""
+        said = self.document()
+        persons = sorted(self.persons)
+        names = digest(NAMES_LABEL, [[person, self.persons[person].name] for person in persons])
+        return said | {"persons": [{"id": person} for person in persons], "names": names}
+
     @property
     def digest(self) -> str:
-        """Return the digest of the directory's document."""
-        return digest("countersign/directory/v1", self.document())
+        """Return the digest that names the directory; names of persons count, and cannot be read out of it."""
+        return digest(DIRECTORY_LABEL, self.pinned())

@@ -10,17 +10,16 @@ from typing import Any
 
 from countersign.auditlog.meaning import Finding, MeaningCheck
 from countersign.auditlog.meaning.detectors import Detectors
+from countersign.auditlog.meaning.rulebooks import RULE_TYPES, rules_at
 from countersign.auditlog.meaning.stories import LeaseStory, Stories, Story
-from countersign.config.catalog import parse_catalog
-from countersign.config.directory import parse_directory
-from countersign.domain.entitlement import Catalog
+from countersign.domain.entitlement import Factor
 from countersign.domain.facts import AuditAsked
 from countersign.domain.people import Directory, Principal, Role
 from countersign.domain.refusals import NotFound
 from countersign.domain.review import could_be_reached, eligible_for
 from countersign.domain.timestamps import spell
 from countersign.service.office import Office
-from countersign.store import Rulebook, Tx
+from countersign.store import Tx
 
 NOBODY = ""
 """Who will ask is not known when it is asked who could approve."""
@@ -50,11 +49,11 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Signers:
-    """Who could approve an entitlement at a moment, by the rules then in force.
+    """Who could approve an entitlement at a moment, by the rules then in force as the log holds their words.
 
     Attributes:
         rulebook: the number of those rules; `entry` the index of the fact that brought them into force.
-        matches_log: whether the kept rules have the digests that the log names.
+        matches_log: whether the words in the log give the digests that it names.
         groups: by group of the review rule, how many it asks for and who could have signed.
         enough: whether these persons could have filled the rule for somebody outside them.
     """
@@ -123,28 +122,23 @@ class Inquiries:
 
         Raises:
             NotPermitted: neither auditor nor operator.
-            NotFound: no rules were in force then, or they know no such entitlement.
+            NotFound: the log tells of no rules then, or they know no such entitlement.
         """
         self._demand(principal)
         with self.office.store.read() as tx:
-            rulebooks = tx.rulebooks(until=on)
-            adopted = tx.facts(type_="rulebook.adopted", limit=len(rulebooks) + 1)
-            disabled = _disabled_by(tx, on)
-        if not rulebooks or not adopted:
-            raise NotFound(f"no rules were in force at {spell(on)}")
-        catalogs = [parse_catalog(rulebook.catalog) for rulebook in rulebooks]
-        item = catalogs[-1].entitlements.get(entitlement)
-        if item is None:
+            told = rules_at(_rule_facts(tx), spell(on))
+        rules = told.now
+        if rules is None:
+            raise NotFound(f"the log tells of no rules that were in force at {spell(on)}")
+        if entitlement not in rules.entitlements:
             raise NotFound(f"the rules in force at {spell(on)} know no entitlement {entitlement[:63]!r}")
-        known = parse_directory(rulebooks[-1].directory)
-        signers = known.without({*disabled, *known.machines_only, *_authors(rulebooks, catalogs, entitlement)})
-        entry = adopted[min(rulebooks[-1].seq, len(adopted)) - 1]
+        rule, signers = rules.rule(entitlement, emergency=False), rules.signers(entitlement)
         found = Signers(
-            rulebook=rulebooks[-1].seq,
-            entry=int(entry["index"]),
-            matches_log=_matches(json.loads(entry["leaf"])["data"], catalogs[-1], known),
-            groups=[(each.group, each.count, _able(item.review, each.group, signers)) for each in item.review],
-            enough=could_be_reached(item.review, requester=NOBODY, directory=signers),
+            rulebook=told.adoptions,
+            entry=told.adopted_at,
+            matches_log=not told.mismatched,
+            groups=[(each.group, each.count, _able(rule, each.group, signers)) for each in rule],
+            enough=could_be_reached(rule, requester=NOBODY, directory=signers),
         )
         count = len({person for _, _, persons in found.groups for person in persons})
         self._record(principal, "who-could-approve", subject=entitlement, about={"on": spell(on)}, count=count)
@@ -211,29 +205,19 @@ class Inquiries:
             )
 
 
-def _disabled_by(tx: Tx, moment: datetime) -> set[str]:
-    disabled: set[str] = set()
-    after = -1
-    while page := tx.facts(type_="person.disabled", after=after, limit=1000):
-        disabled |= {str(row["subject"]) for row in page if row["at"] <= moment}
-        after = page[-1]["index"]
-    return disabled
+def _rule_facts(tx: Tx) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the facts that say what the rules are, in their order."""
+    found: list[Mapping[str, Any]] = []
+    for kind in RULE_TYPES:
+        after = -1
+        while page := tx.facts(type_=kind, after=after, limit=1000):
+            found += page
+            after = page[-1]["index"]
+    for row in sorted(found, key=lambda row: int(row["index"])):
+        yield int(row["index"]), json.loads(row["leaf"])
 
 
-def _authors(rulebooks: Sequence[Rulebook], catalogs: Sequence[Catalog], entitlement: str) -> set[str]:
-    """Return who proposed and approved the entitlement's rule as it stands in the last of these rulebooks."""
-    authors: set[str] = set()
-    before: str | None = None
-    for rulebook, catalog in zip(rulebooks, catalogs, strict=True):
-        item = catalog.entitlements.get(entitlement)
-        now = None if item is None else item.rule_digest
-        if now is not None and now != before:
-            authors = {person for person in (rulebook.proposed_by, rulebook.approved_by) if person}
-        before = now
-    return authors
-
-
-def _able(rule: Sequence[Any], group: str, signers: Directory) -> tuple[str, ...]:
+def _able(rule: Sequence[Factor], group: str, signers: Directory) -> tuple[str, ...]:
     return tuple(
         sorted(
             person
@@ -241,7 +225,3 @@ def _able(rule: Sequence[Any], group: str, signers: Directory) -> tuple[str, ...
             if group in eligible_for(rule, person=person, requester=NOBODY, directory=signers)
         )
     )
-
-
-def _matches(said: Mapping[str, Any], catalog: Catalog, directory: Directory) -> bool:
-    return (said["catalog"], said["directory"]) == (catalog.digest, directory.digest)

@@ -20,7 +20,7 @@ from countersign.domain.people import Directory, Principal, Role
 from countersign.domain.proposal import Proposal, ProposalEvent, ProposalState
 from countersign.domain.refusals import Invalid, NotFound, NotPermitted, RuleChanged, SelfReview, WrongDigest
 from countersign.service.office import Office
-from countersign.service.rules import Rules
+from countersign.service.rules import Rules, rule_texts
 from countersign.store import Rulebook, Tx
 
 READERS = (Role.CATALOG_AUTHOR, Role.AUDITOR, Role.OPERATOR)
@@ -81,6 +81,8 @@ class Rulemaking:
                 current.directory_digest,
             ):
                 raise Invalid("the proposal changes nothing", field="catalog")
+            # What the log cannot hold is refused now, and not only when it is approved.
+            rule_texts((rules.catalog, rules.directory), parsed, actor=principal.person)
             tx.add_proposal(proposal)
             tx.record(
                 RulebookProposed(
@@ -203,7 +205,9 @@ class Rulemaking:
             before = rules.catalog.entitlements.get(entitlement.id)
             if before is None or before.rule_digest != entitlement.rule_digest:
                 tx.set_rule_authors(entitlement.id, {proposal.proposed_by, by})
+        written = rule_texts((rules.catalog, rules.directory), parsed, actor=by)
         tx.record(
+            *written,
             RulebookAdopted(
                 actor=by,
                 subject="rulebook",
@@ -212,7 +216,8 @@ class Rulemaking:
                 genesis=False,
                 proposed_by=proposal.proposed_by,
                 approved_by=by,
-            )
+                written=len(written),
+            ),
         )
 
 

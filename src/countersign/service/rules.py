@@ -17,6 +17,8 @@ from countersign.domain.entitlement import Catalog, Entitlement
 from countersign.domain.facts import BROKER, RulebookAdopted
 from countersign.domain.people import Directory
 from countersign.domain.refusals import Invalid, RuleChanged, Stopped
+from countersign.domain.rule_facts import RulebookWritten
+from countersign.domain.rule_texts import batches, rows_between, sections_of
 from countersign.store import Rulebook, Store, Tx
 
 
@@ -101,21 +103,37 @@ def found(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, A
     with store.begin() as tx:
         if tx.rulebook_seq():
             return False
+        parsed = parse_catalog(catalog), parse_directory(directory)
         rulebook = Rulebook(
             seq=1,
             catalog=catalog,
             directory=directory,
-            catalog_digest=parse_catalog(catalog).digest,
-            directory_digest=parse_directory(directory).digest,
+            catalog_digest=parsed[0].digest,
+            directory_digest=parsed[1].digest,
         )
         tx.add_rulebook(rulebook)
+        written = rule_texts(None, parsed, actor=f"{BROKER}/start")
         tx.record(
+            *written,
             RulebookAdopted(
                 actor=f"{BROKER}/start",
                 subject="rulebook",
                 catalog=rulebook.catalog_digest,
                 directory=rulebook.directory_digest,
                 genesis=True,
-            )
+                written=len(written),
+            ),
         )
     return True
+
+
+def rule_texts(
+    before: tuple[Catalog, Directory] | None, after: tuple[Catalog, Directory], *, actor: str
+) -> list[RulebookWritten]:
+    """Return the facts that put into the log what rules say, as far as it differs from those before.
+
+    Raises:
+        Invalid: one thing alone is larger than an entry of the log may be.
+    """
+    rows = rows_between({} if before is None else sections_of(*before), sections_of(*after))
+    return [RulebookWritten(actor=actor, subject="rulebook", rows=tuple(batch)) for batch in batches(rows)]

@@ -9,7 +9,11 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `request-twice`, `request-unknown` | request; what follows | submitted again; reviewed or decided without being submitted |
 | `self-review` | review | the requester's own |
 | `wrong-digest` | review, decision | on another digest than the request's (or proposal's) |
-| `review-twice`, `not-eligible`, `review-late` | review | a second one by the same person; for no group; after the time for it |
+| `review-twice`, `review-late` | review | a second one by the same person; after the time for it |
+| `not-eligible` | request, review, draw | the rules in force did not let this person ask, or sign in these groups |
+| `rule-unknown`, `rule-changed` | request, draw | pinned to, or drawn under, a rule that was not in force |
+| `beyond-rule` | request, grant | longer, more draws or other parameters than the rule allows |
+| `quorum-not-reached` | grant, draw | those who signed do not fill the rule in force, each of them counted once |
 | `review-after-decision`, `decided-twice` | review, decision | the request was decided before |
 | `approved-without-approval` | decision | approved although nobody approved it, or one denied it |
 | `denied-without-denial`, `approved-without-grant` | decision, request | denied by nobody; approved, and no grant came of it |
@@ -31,6 +35,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `stopped`, `disabled` | draw, act | under a stop; by a person who was disabled |
 | `stop-self-lifted`, `stop-unknown` | lifting | by who placed it; of none in force |
 | `rules-alone`, `rules-unproposed`, `rules-again` | rulebook | by one person; not what was proposed and approved; first twice |
+| `rules-mismatch` | rulebook | its words, as the log holds them, are not those that its digests name |
 | `proposal-unknown` | decision | of a proposal that is not open |
 | `counter-mismatch` | counter-proposal, request | made by somebody who did not deny, for more, or taken up as something else |
 | `envelope-void`, `emergency-untold` | request, draw | an envelope that does not cover it; break-glass that was not told |
@@ -39,6 +44,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
 | `anomaly`, `clock-step` (high) | the entry | a provider holds what the log does not explain; the clock disagreed |
 | `records-gap` (medium) | the entry | records of a provider or target were lost; what they would have shown is not known |
+| `rules-untold` (high) | rulebook | an old log without the rules' words: who signed is judged, and not whether that was enough |
 | `unknown-type` (low) | the entry | a newer broker's fact, not judged |
 """
 

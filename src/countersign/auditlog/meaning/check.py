@@ -15,6 +15,7 @@ from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Th
 from countersign.auditlog.meaning.ledger import Fact, Ledger, past
 from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
+from countersign.auditlog.meaning.rulebooks import Rulebooks
 from countersign.auditlog.report import Failure, Report
 
 GRACE = timedelta(seconds=60)
@@ -54,23 +55,36 @@ class MeaningCheck:
         self._ledger = ledger = Ledger(thresholds=thresholds)
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
-        counters = Counters(ledger=ledger)
+        counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
             "broker.started": (order.started,),
-            "rulebook.adopted": (order.adopted,),
+            "rulebook.written": (rules.wrote,),
+            "rulebook.adopted": (order.adopted, rules.adopted),
             "rulebook.proposed": (order.judge_act, order.proposed),
             "rulebook.decided": (order.judge_act, order.decided),
             "clock.stepped": (order.stepped,),
-            "person.disabled": (order.disabled_person,),
-            "request.submitted": (order.judge_act, approvals.submitted, emergencies.submitted, counters.submitted),
-            "review.recorded": (order.judge_act, approvals.reviewed),
+            "person.disabled": (order.disabled_person, rules.disabled),
+            "request.submitted": (
+                order.judge_act,
+                approvals.submitted,
+                emergencies.submitted,
+                rules.submitted,
+                counters.submitted,
+            ),
+            "review.recorded": (order.judge_act, approvals.reviewed, rules.reviewed),
             "counter.proposed": (order.judge_act, counters.proposed),
             "request.decided": (approvals.decided,),
-            "grant.opened": (approvals.opened,),
+            "grant.opened": (approvals.opened, rules.opened),
             "grant.closed": (approvals.closed,),
-            "lease.prepared": (order.judge_act, order.judge_draw, emergencies.judge_draw, lives.prepared),
+            "lease.prepared": (
+                order.judge_act,
+                order.judge_draw,
+                emergencies.judge_draw,
+                rules.drawn,
+                lives.prepared,
+            ),
             "lease.reserved": (lives.reserved,),
             "lease.issued": (lives.issued,),
             "lease.end-asked": (lives.end_asked,),

@@ -75,7 +75,7 @@ def who_could_approve(session: Session, entitlement: str, on: str) -> None:
     session.out.table(["group", "needed", "who could sign"], rows)
     session.out.line(f"rulebook {found.get('rulebook')}, in force by entry {found.get('entry')}")
     if not found.get("matches_log"):
-        session.out.warn("the rules that are kept are not those that the log names: somebody changed them")
+        session.out.warn("the words of these rules do not give the digests that the log names: somebody changed them")
     if not found.get("enough"):
         session.out.warn("these persons could not have filled the rule")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,13 +35,6 @@ class RulesPart(Part):
         if row is None:
             return None
         return Rulebook(**{name: row[name] for name in Rulebook.__dataclass_fields__})
-
-    def rulebooks(self, *, until: datetime) -> list[Rulebook]:
-        """Return every rulebook that had come into force by then, oldest first."""
-        table = schema.rulebooks
-        query = sa.select(table).where(table.c.at <= until).order_by(table.c.seq)
-        rows = self._connection.execute(query).mappings()
-        return [Rulebook(**{name: row[name] for name in Rulebook.__dataclass_fields__}) for row in rows]
 
     def rulebook_seq(self) -> int:
         """Return the number of the rulebook in force, 0 for none: cheap, to know whether a parsed one still holds."""

@@ -37,6 +37,7 @@ from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.envelopes import Envelopes
+from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Follower, Followers
 from countersign.service.inquiries import Inquiries
@@ -130,6 +131,7 @@ def assemble(
         evidence=evidence,
         publication=Publication(office=office, evidence=evidence, public=log_public),
         followers=Followers(office=office, followers=followers, me=secrets.token_hex(16)),
+        events=Events(office=office),
     )
     beats = [
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),

@@ -12,6 +12,7 @@ from tests.api.calling import Api, LivedWorld, new_world
 from tests.stores import clock, fresh_database, postgres
 from tests.world import Clock, World
 
+from countersign.api import events
 from countersign.store import Store
 
 __all__ = ["clock", "fresh_database", "postgres"]
@@ -63,3 +64,9 @@ def world(store: Store, clock: Clock) -> World:
 @pytest.fixture
 def api(world: World, tokens: dict[str, str]) -> Api:
     return Api(world=world, tokens=tokens)
+
+
+@pytest.fixture(autouse=True)
+def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let event streams end at once: the client of these tests waits for the end of every answer."""
+    monkeypatch.setattr(events, "LONGEST_S", 0.0)

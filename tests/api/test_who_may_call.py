@@ -53,6 +53,7 @@ GET /audit/questions/late            | not-permitted | not-permitted | not-permi
 GET /audit/questions/who-could-approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/reconstruct/{id} | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/findings                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /events                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /followers                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 POST /stop                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
@@ -207,6 +208,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
         who, f"/v1/audit/questions/reconstruct/{scene.pending}?at={MOMENT}"
     ),
     "GET /audit/findings": lambda api, who, _: api.get(who, "/v1/audit/findings"),
+    "GET /events": lambda api, who, _: api.get(who, "/v1/events"),
     "GET /followers": lambda api, who, _: api.get(who, "/v1/followers"),
     "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),
     "POST /stop": lambda api, who, _: api.post(who, "/v1/stop", json={"scope": "all", "reason": "fire"}),

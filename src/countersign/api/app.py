@@ -14,6 +14,7 @@ from countersign.api import (
     catalog,
     control,
     emergencies,
+    events,
     followers,
     grants,
     inquiries,
@@ -70,6 +71,7 @@ def make_app(
         me,
         publication,
         followers,
+        events,
     ):
         app.include_router(part.router)
     app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from countersign.service.afterwards import Afterwards
 from countersign.service.control import Control
 from countersign.service.envelopes import Envelopes
+from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Followers
 from countersign.service.inquiries import Inquiries
@@ -42,3 +43,4 @@ class Broker:
     evidence: Evidence
     publication: Publication
     followers: Followers
+    events: Events

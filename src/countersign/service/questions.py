@@ -20,7 +20,7 @@ from countersign.providers.base import Preview
 from countersign.service.judgement import standing_of
 from countersign.service.office import Office
 from countersign.service.rules import Rules
-from countersign.service.sight import may_see, sees_all, signs_for
+from countersign.service.sight import knows_of, may_see, sees_all, signs_for
 from countersign.service.submission import Submissions
 from countersign.store import Tx
 
@@ -149,16 +149,9 @@ class Questions:
             if Role.AUDITOR not in rules.directory.roles_of(principal.person):
                 if subject is None:
                     rules.directory.demand(principal, Role.AUDITOR)
-                self._demand_sight(tx, principal, rules, subject or "")
+                if not knows_of(tx, principal, rules, subject or ""):
+                    raise NotFound(f"there is nothing {(subject or '')[:20]!r} for you")
             return tx.facts(after=after, limit=limit, subject=subject)
-
-    def _demand_sight(self, tx: Tx, principal: Principal, rules: Rules, subject: str) -> None:
-        thing = tx.request(subject) or tx.grant(subject) or tx.lease(subject)
-        if thing is not None:
-            request_id = thing.id if isinstance(thing, Request) else thing.request_id
-            if may_see(tx, principal, rules, request_id=request_id, owner=thing.person, entitlement=thing.entitlement):
-                return
-        raise NotFound(f"there is nothing {subject[:20]!r} for you")
 
     def _concerning(self, principal: Principal, rules: Rules) -> dict[str, Any]:
         if sees_all(principal, rules):

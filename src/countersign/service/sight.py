@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from countersign.domain.entitlement import Entitlement
 from countersign.domain.people import Principal, Role
+from countersign.domain.request import Request
 from countersign.service.rules import Rules
 from countersign.store import Tx
 
@@ -39,3 +40,12 @@ def may_see(tx: Tx, principal: Principal, rules: Rules, *, request_id: str, owne
         or any(review.person == principal.person for review in tx.reviews(request_id))
         or principal.person in tx.granters(request_id)
     )
+
+
+def knows_of(tx: Tx, principal: Principal, rules: Rules, subject: str) -> bool:
+    """Say whether a principal may know of what a request, grant or lease by this id is about; nothing else is known to him."""
+    thing = tx.request(subject) or tx.grant(subject) or tx.lease(subject)
+    if thing is None:
+        return False
+    request_id = thing.id if isinstance(thing, Request) else thing.request_id
+    return may_see(tx, principal, rules, request_id=request_id, owner=thing.person, entitlement=thing.entitlement)

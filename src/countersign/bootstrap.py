@@ -40,8 +40,10 @@ from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Follower, Followers
+from countersign.service.identities import Identities
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
+from countersign.service.leaving import Leaving
 from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.office import Office
 from countersign.service.publication import Publication
@@ -51,6 +53,8 @@ from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.rules import RuleReader, found
+from countersign.service.sessions import Sessions
+from countersign.service.signing_in import SignIn
 from countersign.service.streams.destination import Destination
 from countersign.service.streams.file import LineFile
 from countersign.service.streams.webhook import Receiver, Webhook
@@ -102,6 +106,7 @@ def assemble(
     sweep_every: timedelta,
     followers: Sequence[Follower] = (),
     randomness: Callable[[int], bytes] = secrets.token_bytes,
+    identities: Identities | None = None,
 ) -> Running:
     """Build every use case over a store, providers and what follows the log; nothing runs until the metronome is started."""
     nudged = threading.Event()
@@ -109,13 +114,18 @@ def assemble(
     evidence = Evidence(office=office, signer=signer)
     previews = {name: provider.preview for name, provider in providers.items()}
     submissions = Submissions(office=office, previews=previews)
+    identities = identities or Identities(public_url="http://localhost")
+    sessions, control = Sessions(office=office), Control(office=office)
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
+        sign_in=SignIn(office=office, identities=identities, sessions=sessions),
+        sessions=sessions,
+        leaving=Leaving(office=office, identities=identities, sessions=sessions, control=control),
         requests=Requests(office=office, submissions=submissions),
         questions=Questions(office=office, submissions=submissions),
         inquiries=Inquiries(office=office),
-        control=Control(office=office),
+        control=control,
         rulemaking=Rulemaking(office=office),
         envelopes=Envelopes(office=office, submissions=submissions),
         afterwards=Afterwards(office=office),
@@ -310,6 +320,10 @@ def build(settings: Settings) -> Running:
         log_public=settings.log_public,
         sweep_every=timedelta(seconds=settings.sweep_interval_s),
         followers=make_followers(store, settings),
+        identities=Identities(
+            public_url=settings.public_url,
+            client_secrets={name: access.client_secret.get_secret_value() for name, access in settings.issuers.items()},
+        ),
     )
     with store.begin() as tx:
         tx.record(

@@ -23,6 +23,7 @@ from countersign.config.catalog_file import (
 )
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import GroupTable, PersonTable, PrincipalTable, parse_directory
+from countersign.config.issuer_file import IssuerTable
 from countersign.config.patterns import fault_of
 from countersign.config.problems import ConfigError
 from countersign.config.trust_file import TrustTable
@@ -100,6 +101,7 @@ def test_the_first_entitlement_prints_every_key() -> None:
     ("heading", "model"),
     [
         ("### `[trust]`", TrustTable),
+        ("### `[[trust.issuer]]`", IssuerTable),
         ("### `[[target]]`", TargetTable),
         ("### `[[entitlement]]`", EntitlementTable),
         ("### `caps`", CapsTable),

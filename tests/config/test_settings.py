@@ -10,7 +10,16 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from countersign.config.problems import ConfigError
-from countersign.config.sections import Aws, AwsAccount, OpenBao, TargetAccess, WebhookAccess, is_loopback, secrets_of
+from countersign.config.sections import (
+    Aws,
+    AwsAccount,
+    IssuerAccess,
+    OpenBao,
+    TargetAccess,
+    WebhookAccess,
+    is_loopback,
+    secrets_of,
+)
 from countersign.config.settings import SECRET_KEYS, Settings, load_settings
 
 SECRET = "S3CR3T-value-that-nobody-sees"
@@ -121,12 +130,12 @@ def test_a_secret_in_the_file_itself_is_refused(
 
 
 def test_every_secret_of_every_table_is_kept_out_of_the_file() -> None:
-    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess, WebhookAccess)
+    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess, WebhookAccess, IssuerAccess)
     assert {name for table in tables for name in secrets_of(table)} == SECRET_KEYS
 
 
 def test_every_secret_can_lie_in_a_file() -> None:
-    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess, WebhookAccess)
+    tables: tuple[type[BaseModel], ...] = (Settings, OpenBao, AwsAccount, TargetAccess, WebhookAccess, IssuerAccess)
     for table in tables:
         assert {f"{name}_file" for name in secrets_of(table)} <= set(table.model_fields)
 

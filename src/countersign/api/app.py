@@ -24,6 +24,7 @@ from countersign.api import (
     publication,
     requests,
     rulemaking,
+    signing_in,
 )
 from countersign.api.delivery import Delivery
 from countersign.api.rim import Rim
@@ -74,6 +75,8 @@ def make_app(
         events,
     ):
         app.include_router(part.router)
+    for router in (signing_in.anyone, signing_in.mine, signing_in.pages):
+        app.include_router(router)
     app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)
     app.add_middleware(Rim, allowed_hosts=allowed_hosts)  # the last one added is the outermost
 

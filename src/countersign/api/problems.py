@@ -52,6 +52,9 @@ class Internal(Refused):
 STATUSES: Mapping[str, tuple[int, str]] = {
     "invalid": (422, "The input is not allowed"),
     "unauthenticated": (401, "Not signed in"),
+    "identity-refused": (401, "That proves nobody here"),
+    "cross-site": (403, "Another site sent it"),
+    "second-factor-missing": (403, "Signed in too weakly for it"),
     "self-review": (403, "Nobody reviews his own request"),
     "not-eligible": (403, "Not among those whom the rule names"),
     "not-permitted": (403, "Not among the verbs of the caller's roles"),
@@ -77,6 +80,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "limit": (429, "A cap is reached"),
     "internal": (500, "Something failed in a way nobody foresaw"),
     "provider-refused": (502, "The provider said no"),
+    "identity-away": (503, "The identity issuer does not serve"),
     "provider-away": (503, "The provider does not serve"),
     "stopped": (503, "Access is stopped"),
     "log-unavailable": (503, "The log cannot be written"),
@@ -87,6 +91,7 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     "too-large": {"Connection": "close"},  # the rest of such a body is not waited for
     "too-slow": {"Connection": "close"},
     "provider-away": {"Retry-After": "5"},
+    "identity-away": {"Retry-After": "5"},
     "log-unavailable": {"Retry-After": "1"},
 }
 

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.responses import Response
 
+from countersign.api.browser import admit_browser, session_cookie
 from countersign.api.problems import shown
 from countersign.api.reading import demand_json, parse, read_body
 from countersign.domain.people import Principal
@@ -29,8 +30,8 @@ class _Read(Request):
         self._json = value
 
 
-class GuardedRoute(APIRoute):
-    """A route that knows its caller and has read its input before its function is called."""
+class OpenRoute(APIRoute):
+    """A route that has read its input before its function is called; whoever reaches the broker may call it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the framework's handler behind the guard."""
@@ -41,7 +42,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.route = self.path_format
-            request.state.principal = await anyio.to_thread.run_sync(admit, request)
+            await self.let_in(request)
             _demand_single(request, queries)
             if writes:
                 request = await _read(request, takes_body=takes_body)
@@ -49,14 +50,32 @@ class GuardedRoute(APIRoute):
 
         return guarded
 
+    async def let_in(self, request: Request) -> None:
+        """Let everybody in."""
+
+
+class GuardedRoute(OpenRoute):
+    """A route that knows its caller as well."""
+
+    async def let_in(self, request: Request) -> None:
+        """Demand to know who is calling.
+
+        Raises:
+            Unauthenticated, CrossSite: as `admit` says.
+        """
+        request.state.principal = await anyio.to_thread.run_sync(admit, request)
+
 
 def admit(request: Request) -> Principal:
-    """Return who is calling.
+    """Return who is calling: by a bearer token, or without one by the cookie of a web session.
 
     Raises:
-        Unauthenticated: no bearer token, or none that is in force.
+        Unauthenticated: neither, or none that is in force.
+        CrossSite: a browser was made to send it by another site.
     """
     presented = request.headers.getlist("authorization")
+    if not presented and session_cookie(request) is not None:
+        return admit_browser(request)
     scheme, _, unverified_token = presented[0].partition(" ") if len(presented) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not 0 < len(unverified_token) <= LONGEST_TOKEN:
         raise Unauthenticated("present a token as Authorization: Bearer …", hint="sign in")
@@ -109,7 +128,14 @@ async def _broker_of(request: Request) -> Broker:
 Caller = Annotated[Principal, Depends(_caller_of)]
 TheBroker = Annotated[Broker, Depends(_broker_of)]
 
-_described = HTTPBearer(auto_error=False, description="a token of the embedded stack; the guard of the route judges it")
+_described = HTTPBearer(
+    auto_error=False, description="an access token, or a token of the embedded stack; the guard of the route judges it"
+)
+
+
+def open_router(tag: str) -> APIRouter:
+    """Return a router under `/v1` of which every route reads strictly, and nobody need be known."""
+    return APIRouter(prefix="/v1", tags=[tag], route_class=OpenRoute)
 
 
 def guarded_router(tag: str) -> APIRouter:

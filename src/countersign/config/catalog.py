@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from countersign.config.catalog_file import (
     ParameterTable,
     TargetTable,
 )
+from countersign.config.issuer_file import IssuerTable
 from countersign.config.problems import ConfigError, Problem, located, problems_of, shown
 from countersign.config.tomlfile import read_toml
 from countersign.domain.entitlement import BreakGlass, Caps, Catalog, Entitlement, Factor, Parameter, Target
@@ -51,6 +53,7 @@ def parse_catalog(source: Mapping[str, Any], *, longest_access_s: int = LONGEST_
     problems = [
         *duplicates("target", file.target, source),
         *duplicates("entitlement", file.entitlement, source),
+        *issuers_at_odds(file.trust.issuer, source),
         *(
             problem
             for position, item in enumerate(file.entitlement)
@@ -79,6 +82,22 @@ def duplicates(table: str, items: Sequence[_Identified], source: object) -> Iter
                 where=located([table, position, "id"], source),
                 expected=f"an id that no other {table} has",
                 got=f"{shown(item.id)}, which is also that of {table}[{earlier}]",
+            )
+
+
+def issuers_at_odds(issuers: Sequence[IssuerTable], source: Mapping[str, Any]) -> Iterator[Problem]:
+    """Name issuers that share an id, or an address for the same audience: a token must be of one of them only."""
+    trust = source.get("trust")
+    for problem in duplicates("issuer", issuers, trust):
+        yield replace(problem, where=f"trust.{problem.where}")
+    first: dict[tuple[str, str], str] = {}
+    for position, item in enumerate(issuers):
+        earlier = first.setdefault((item.url, item.audience), item.id)
+        if earlier != item.id:
+            yield Problem(
+                where=f"trust.{located(['issuer', position, 'audience'], trust)}",
+                expected="no two issuers of one url and audience",
+                got=f"those of {shown(earlier)}",
             )
 
 

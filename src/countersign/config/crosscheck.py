@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from countersign.config.problems import Problem, Severity, shown
 from countersign.domain.entitlement import BreakGlass, Catalog, Entitlement, Factor
+from countersign.domain.issuer import PIPELINE_CLAIMS, Use
 from countersign.domain.people import Directory, Role
 from countersign.domain.review import could_be_reached
+from countersign.domain.trust import Trust
 
 NAMED_AT_MOST = 5
 
@@ -30,7 +32,35 @@ def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
         for group in catalog.trust.notices
         if group not in directory.groups
     ]
+    found += [*_identities(catalog.trust, directory), *_mappings(catalog.trust, directory)]
     return sorted(found, key=lambda problem: problem.severity is Severity.WARNING)
+
+
+def _identities(trust: Trust, directory: Directory) -> Iterator[Problem]:
+    """Demand that every identity is at an issuer that is believed, and bound as tightly as its kind asks."""
+    for principal in directory.principals.values():
+        if principal.issuer is None:
+            continue
+        where = f"principal {shown(principal.id)}"
+        issuer = trust.issuers.get(principal.issuer)
+        if issuer is None:
+            known = ", ".join(trust.issuers) or "none is given"
+            yield Problem(
+                where=f"{where}.issuer", expected=f"a [[trust.issuer]] ({known})", got=shown(principal.issuer)
+            )
+        elif not principal.human and issuer.use is not Use.PIPELINES:
+            yield Problem(where=f"{where}.issuer", expected="an issuer for pipelines", got="one for people")
+        elif not principal.human and not set(PIPELINE_CLAIMS) <= dict(principal.claims).keys():
+            wanting = ", ".join(PIPELINE_CLAIMS)
+            yield Problem(where=f"{where}.claims", expected=f"at least {wanting}", got="fewer of them")
+
+
+def _mappings(trust: Trust, directory: Directory) -> Iterator[Problem]:
+    for issuer in trust.issuers.values():
+        for group in issuer.groups:
+            if group not in directory.groups:
+                where = f"trust.issuer {shown(issuer.id)}.groups"
+                yield Problem(where=where, expected="groups that the directory knows", got=shown(group))
 
 
 class _Pair:

@@ -6,13 +6,14 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from countersign.config.catalog import duplicates
+from countersign.config.issuer_file import ClaimName, Subject
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of, shown
-from countersign.config.table import Name, SchemaVersion, Table
+from countersign.config.table import Name, SchemaVersion, Table, Value
 from countersign.config.tomlfile import read_toml
 from countersign.domain.people import CONFLICTS, Directory, Group, Person, Principal, Role
 
@@ -35,11 +36,24 @@ class PersonTable(Table):
 
 
 class PrincipalTable(Table):
-    """`[[principal]]`."""
+    """`[[principal]]`; `subject` names a person at the `issuer`, `claims` are what a pipeline's tokens must say."""
 
     id: Name
     person: Name
     human: bool = True
+    issuer: Name | None = None
+    subject: Subject | None = None
+    claims: dict[ClaimName, Value] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_identity(self) -> Self:
+        if self.issuer is None and (self.subject is not None or self.claims):
+            raise expected("an issuer for the subject or the claims")
+        if self.issuer is not None and self.human and (self.subject is None or self.claims):
+            raise expected("a subject and no claims for a person at an issuer")
+        if self.issuer is not None and not self.human and (self.subject is not None or not self.claims):
+            raise expected("claims and no subject for a pipeline at an issuer")
+        return self
 
 
 class GroupTable(Table):
@@ -87,6 +101,7 @@ def parse_directory(source: Mapping[str, Any]) -> Directory:
         *duplicates("group", file.group, source),
         *_look_alikes(file, source),
         *_principals(file, source),
+        *_identities(file, source),
         *_members(file, source),
     ]
     if problems:
@@ -128,6 +143,23 @@ def _principals(file: DirectoryFile, source: object) -> Iterator[Problem]:
             )
 
 
+def _identities(file: DirectoryFile, source: object) -> Iterator[Problem]:
+    """Refuse one identity for two principals: it would be two persons, or one of two kinds."""
+    first: dict[tuple[object, ...], int] = {}
+    for position, principal in enumerate(file.principal):
+        if principal.issuer is None:
+            continue
+        identity = (principal.issuer, principal.subject, tuple(sorted(principal.claims.items())))
+        earlier = first.setdefault(identity, position)
+        if earlier != position:
+            key = "subject" if principal.human else "claims"
+            yield Problem(
+                where=located(["principal", position, key], source),
+                expected="an identity that is no other principal's",
+                got=f"that of principal[{earlier}]",
+            )
+
+
 def _members(file: DirectoryFile, source: object) -> Iterator[Problem]:
     persons = {person.id for person in file.person}
     others = {group.id: "a group; groups hold persons only" for group in file.group} | {
@@ -166,7 +198,17 @@ def _giving(directory: Directory, person: str, role: Role) -> list[str]:
 def _directory(file: DirectoryFile) -> Directory:
     acting = {item.person for item in file.principal}
     implicit = [Principal(id=item.id, person=item.id) for item in file.person if item.id not in acting]
-    explicit = [Principal(id=item.id, person=item.person, human=item.human) for item in file.principal]
+    explicit = [
+        Principal(
+            id=item.id,
+            person=item.person,
+            human=item.human,
+            issuer=item.issuer,
+            subject=item.subject,
+            claims=tuple(sorted(item.claims.items())),
+        )
+        for item in file.principal
+    ]
     return Directory(
         persons={item.id: Person(id=item.id, name=item.name) for item in file.person},
         principals={item.id: item for item in (*explicit, *implicit)},

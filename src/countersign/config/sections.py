@@ -173,6 +173,13 @@ class WebhookAccess(Section):
         return self
 
 
+class IssuerAccess(Section):
+    """What the broker proves itself with at an identity issuer of `[[trust.issuer]]`; a public client needs none."""
+
+    client_secret: SecretStr
+    client_secret_file: Path | None = None
+
+
 def plain(value: Any) -> object:  # noqa: ANN401 - whatever a settings table holds
     """Return a table's values as canonical JSON; of a secret only that it is given."""
     match value:

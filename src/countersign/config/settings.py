@@ -23,8 +23,10 @@ from pydantic_settings import (
 
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of
 from countersign.config.sections import (
+    Address,
     Aws,
     DatabaseUrl,
+    IssuerAccess,
     OpenBao,
     Receiver,
     TargetAccess,
@@ -41,7 +43,9 @@ from countersign.domain.canonical import digest
 PREFIX = "COUNTERSIGN_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 """The environment variable that names the TOML file."""
-SECRET_KEYS = frozenset({"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn", "secret"})
+SECRET_KEYS = frozenset(
+    {"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn", "client_secret", "secret"}
+)
 """Keys that hold secrets, in any table: they do not stand in the TOML file."""
 
 
@@ -60,6 +64,8 @@ class Settings(BaseSettings):
         targets: by target id, how to reach a target itself.
         webhooks: by name, who is posted the log or notices of emergencies.
         stream_path: a file to which every entry of the log is appended as a line of JSON.
+        public_url: where browsers reach the broker; sign-ins come back to it, and over https cookies are bound to its host.
+        issuers: by identity issuer, the secret of the broker's client there.
     """
 
     model_config = SettingsConfigDict(
@@ -93,6 +99,8 @@ class Settings(BaseSettings):
     targets: dict[Name, TargetAccess] = Field(default_factory=dict)
     webhooks: dict[Receiver, WebhookAccess] = Field(default_factory=dict)
     stream_path: Path | None = None
+    public_url: Address = Field(default_factory=lambda known: f"http://localhost:{known['listen_port']}")
+    issuers: dict[Name, IssuerAccess] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

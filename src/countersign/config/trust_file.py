@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from countersign.config.issuer_file import IssuerTable
 from countersign.config.sections import Address, Receiver
 from countersign.config.table import Name, Table
 from countersign.domain.trust import SIX_YEARS_DAYS, Trust
@@ -22,6 +23,7 @@ class TrustTable(Table):
     providers: dict[Name, Address] = Field(default_factory=dict)
     retention_days: Annotated[int, Field(ge=1, le=LONGEST_RETENTION_DAYS)] = SIX_YEARS_DAYS
     notices: dict[Name, Annotated[list[Receiver], Field(min_length=1, max_length=8)]] = Field(default_factory=dict)
+    issuer: Annotated[tuple[IssuerTable, ...], Field(strict=False)] = ()
 
     def meaning(self) -> Trust:
         """Return what the table says."""
@@ -30,4 +32,5 @@ class TrustTable(Table):
             providers=MappingProxyType(dict(self.providers)),
             retention_days=self.retention_days,
             notices=MappingProxyType({group: tuple(names) for group, names in self.notices.items()}),
+            issuers=MappingProxyType({each.id: each.meaning() for each in self.issuer}),
         )

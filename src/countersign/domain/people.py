@@ -7,7 +7,7 @@ what resolves to nobody may do nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -51,11 +51,38 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """An authenticated identity and the person behind it."""
+    """An authenticated identity and the person behind it.
+
+    Attributes:
+        human: False for what acts by itself; it may ask and draw, and never signs.
+        issuer: the identity issuer that vouches for it; None for a bearer token of the embedded stack.
+        subject: its name at the issuer, which is never reused there; never an e-mail address.
+        claims: for a pipeline, what its tokens must say word for word, as sorted pairs.
+        behind: the persons who made a pipeline run; known at sign-in only, and none of them signs what it asks for.
+        factors: how the person proved who he is (`acr` and `amr`); known at sign-in only.
+        session: the session through which it calls; known at sign-in only.
+    """
 
     id: str
     person: str
     human: bool = True
+    issuer: str | None = None
+    subject: str | None = None
+    claims: tuple[tuple[str, str], ...] = ()
+    behind: frozenset[str] = frozenset()
+    factors: frozenset[str] = frozenset()
+    session: str | None = None
+
+    def document(self) -> dict[str, object]:
+        """Return what the directory says of it as plain JSON; what is not said is not in it."""
+        said: dict[str, object] = {"id": self.id, "person": self.person, "human": self.human}
+        if self.issuer is not None:
+            said["issuer"] = self.issuer
+        if self.subject is not None:
+            said["subject"] = self.subject
+        if self.claims:
+            said["claims"] = dict(self.claims)
+        return said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,20 +96,41 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Directory:
-    """All persons, principals and groups in force at one moment; `disabled` persons are members of nothing."""
+    """All persons, principals and groups in force at one moment.
+
+    Attributes:
+        disabled: persons who are members of nothing.
+        withheld: memberships (person, group) that do not hold now, because no identity issuer confirms them.
+    """
 
     persons: Mapping[str, Person]
     principals: Mapping[str, Principal]
     groups: Mapping[str, Group]
     disabled: frozenset[str] = frozenset()
+    withheld: frozenset[tuple[str, str]] = frozenset()
 
     def without(self, disabled: Iterable[str]) -> Directory:
         """Return the directory in which `disabled` persons hold nothing."""
-        return Directory(
-            persons=self.persons,
-            principals=self.principals,
-            groups=self.groups,
-            disabled=self.disabled | frozenset(disabled),
+        return replace(self, disabled=self.disabled | frozenset(disabled))
+
+    def withholding(self, memberships: Iterable[tuple[str, str]]) -> Directory:
+        """Return the directory in which these memberships (person, group) do not hold."""
+        return replace(self, withheld=self.withheld | frozenset(memberships))
+
+    def identified(self, *, issuer: str, subject: str) -> Principal | None:
+        """Return the human principal that an issuer's subject is; an unknown subject is nobody."""
+        found = (each for each in self.principals.values() if (each.issuer, each.subject) == (issuer, subject))
+        return next((each for each in found if each.human), None)
+
+    def pipelines(self, *, issuer: str, claims: Mapping[str, object]) -> tuple[Principal, ...]:
+        """Return the machines of an issuer of which every claim is said word for word."""
+        return tuple(
+            each
+            for each in self.principals.values()
+            if not each.human
+            and each.issuer == issuer
+            and each.claims
+            and all(claims.get(name) == value for name, value in each.claims)
         )
 
     def is_active(self, person: str) -> bool:
@@ -100,13 +148,19 @@ class Directory:
         found = self.groups.get(group)
         if found is None:
             return frozenset()
-        return frozenset(person for person in found.members if self.is_active(person))
+        return frozenset(
+            person for person in found.members if self.is_active(person) and (person, group) not in self.withheld
+        )
 
     def groups_of(self, person: str) -> frozenset[str]:
         """Return the groups that an active person belongs to."""
         if not self.is_active(person):
             return frozenset()
-        return frozenset(group.id for group in self.groups.values() if person in group.members)
+        return frozenset(
+            group.id
+            for group in self.groups.values()
+            if person in group.members and (person, group.id) not in self.withheld
+        )
 
     def roles_of(self, person: str) -> frozenset[Role]:
         """Return the roles that an active person's groups give."""
@@ -136,9 +190,7 @@ class Directory:
         """Return the directory as plain JSON, in a fixed order."""
         return {
             "persons": [{"id": p.id, "name": p.name} for _, p in sorted(self.persons.items())],
-            "principals": [
-                {"id": p.id, "person": p.person, "human": p.human} for _, p in sorted(self.principals.items())
-            ],
+            "principals": [p.document() for _, p in sorted(self.principals.items())],
             "groups": [
                 {"id": g.id, "members": sorted(g.members), "roles": sorted(g.roles)}
                 for _, g in sorted(self.groups.items())

@@ -67,6 +67,7 @@ class Request:
 
     Attributes:
         counters: the denied request whose counter-proposal this one takes up, if it does.
+        behind: the persons who made the pipeline run that asks; none of them signs it.
     """
 
     id: str
@@ -82,13 +83,14 @@ class Request:
     lapses_at: datetime
     emergency: Emergency | None = None
     counters: str | None = None
+    behind: frozenset[str] = frozenset()
     state: RequestState = RequestState.PENDING
     version: int = 1
 
     def statement(self) -> dict[str, object]:
         """Return what a reviewer signs: everything that decides what is given, free texts as commitments.
 
-        The mark of an emergency, and what is countered, are in it only where there is such a thing.
+        The mark of an emergency, what is countered and who is behind a pipeline are in it only where there is such a thing.
         """
         said: dict[str, object] = {
             "id": self.id,
@@ -105,6 +107,8 @@ class Request:
             said["emergency"] = self.emergency.document()
         if self.counters is not None:
             said["counters"] = self.counters
+        if self.behind:
+            said["behind"] = sorted(self.behind)
         return said
 
     @property

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from countersign.domain.issuer import Issuer
+
 SIX_YEARS_DAYS = 2192
 """How long evidence is kept unless the rules say otherwise: SEC 17a-4 asks for six years, leap days included."""
 
@@ -24,12 +26,14 @@ class Trust:
         providers: by provider name, the only address at which its answers are believed.
         retention_days: how long evidence must be kept, in days.
         notices: by group, the webhooks by which its members are told when they were skipped in an emergency.
+        issuers: by id, whose words about identities are believed.
     """
 
     log_origin: str | None = None
     providers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     retention_days: int = SIX_YEARS_DAYS
     notices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    issuers: Mapping[str, Issuer] = field(default_factory=lambda: MappingProxyType({}))
 
     def document(self) -> dict[str, Any]:
         """Return everything that differs from saying nothing, as plain JSON; what is stored and hashed."""
@@ -42,4 +46,6 @@ class Trust:
             said["retention_days"] = self.retention_days
         if self.notices:
             said["notices"] = {group: sorted(receivers) for group, receivers in sorted(self.notices.items())}
+        if self.issuers:
+            said["issuers"] = [issuer.document() for _, issuer in sorted(self.issuers.items())]
         return said

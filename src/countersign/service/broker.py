@@ -12,6 +12,7 @@ from countersign.service.evidence import Evidence
 from countersign.service.followers import Followers
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
+from countersign.service.leaving import Leaving
 from countersign.service.office import Office
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
@@ -19,16 +20,21 @@ from countersign.service.reconciler import Reconciler
 from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
+from countersign.service.sessions import Sessions
+from countersign.service.signing_in import SignIn
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first nine face people, the others face providers and the log."""
+    """All use cases. The first twelve face people, the others face providers and the log."""
 
     office: Office
     gate: Gate
+    sign_in: SignIn
+    sessions: Sessions
+    leaving: Leaving
     requests: Requests
     questions: Questions
     inquiries: Inquiries

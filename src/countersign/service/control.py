@@ -17,6 +17,7 @@ from countersign.domain.request import RequestEvent, RequestState, Sealed
 from countersign.service.endings import close_grant, decide_request
 from countersign.service.office import Office
 from countersign.service.rules import Rules
+from countersign.service.sessions import Sessions
 from countersign.service.sight import may_see
 from countersign.store import Stop, Tx
 
@@ -163,12 +164,20 @@ class Control:
                         tx.record(
                             TokenRevoked(actor=principal.person, subject=person, principal=account.id, token=token)
                         )
+            Sessions(office=self.office).end_all(tx, tx.sessions_of(person), actor=principal.person, cause="disabled")
             tx.record(PersonDisabled(actor=principal.person, subject=person, principal=principal.id, reason=sealed))
             grants, requests = self._end_all(
                 tx, rules, scope="person", target=person, cause=Cause.DISABLED, actor=principal.person, reason=sealed
             )
         self.office.nudge()
         return Ended(stop=None, grants=grants, requests=requests)
+
+    def end_person(self, tx: Tx, rules: Rules, person: str, *, actor: str, reason: Sealed) -> tuple[int, int]:
+        """End what a person has who left, within a transaction; return how many grants and pending requests that were.
+
+        The caller records why, and nudges once the transaction is over.
+        """
+        return self._end_all(tx, rules, scope="person", target=person, cause=Cause.DISABLED, actor=actor, reason=reason)
 
     def _end_all(
         self, tx: Tx, rules: Rules, *, scope: str, target: str | None, cause: Cause, actor: str, reason: Sealed

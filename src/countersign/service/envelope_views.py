@@ -64,7 +64,9 @@ def view_of(tx: Tx, rules: Rules, envelope: Envelope) -> EnvelopeView:
     if entitlement is None or entitlement.rule_digest != envelope.rule_digest:
         return EnvelopeView(envelope=envelope, signers=signers, quorum=None, uses_left=left, state="void")
     able = still_sign(signers, requester=NOBODY, entitlement=entitlement, rules=rules)
-    quorum = count_quorum(entitlement.review, approvers=able, requester=NOBODY, directory=rules.directory)
+    quorum = count_quorum(
+        entitlement.review, approvers=able, requester=NOBODY, directory=rules.directory_for(entitlement)
+    )
     if envelope.revoked_at is not None:
         state = "revoked"
     elif tx.now >= envelope.not_after:

@@ -258,7 +258,9 @@ class Envelopes:
 
 def _demand_signer(principal: Principal, entitlement: Entitlement, rules: Rules) -> frozenset[str]:
     refuse_author(principal.person, entitlement.id, rules)
-    groups = eligible_for(entitlement.review, person=principal.person, requester=NOBODY, directory=rules.directory)
+    groups = eligible_for(
+        entitlement.review, person=principal.person, requester=NOBODY, directory=rules.directory_for(entitlement)
+    )
     if not groups or not principal.human:
         raise NotEligible(
             f"{principal.id} does not sign for {entitlement.id}",

@@ -39,7 +39,7 @@ def standing_of(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Ru
         digest = request.digest
         words = tx.reviews(request.id)
         approvers = tuple(sorted({r.person for r in words if r.decision is Decision.APPROVE and r.digest == digest}))
-    signers = rules.directory.without(rules.authors_of(entitlement.id))
+    signers = rules.signers(entitlement, behind=request.behind)
     rule = entitlement.rule_for(request.emergency)
     return count_quorum(rule, approvers=approvers, requester=request.person, directory=signers), approvers
 
@@ -52,7 +52,7 @@ def signers_of(tx: Tx, envelope: Envelope) -> tuple[str, ...]:
 
 def still_sign(signers: tuple[str, ...], *, requester: str, entitlement: Entitlement, rules: Rules) -> frozenset[str]:
     """Return those who signed an envelope and still might, for this requester."""
-    directory = rules.directory.without(rules.authors_of(entitlement.id))
+    directory = rules.signers(entitlement)
     return frozenset(
         each
         for each in signers
@@ -69,7 +69,7 @@ def judge_envelope(tx: Tx, request: Request, *, envelope_id: str, entitlement: E
             than two of its signers may still sign.
     """
     envelope = tx.envelope(envelope_id)
-    if Role.ON_CALL not in rules.directory.roles_of(request.person):
+    if Role.ON_CALL not in rules.directory_for(entitlement).roles_of(request.person):
         raise NotEligible(f"{request.person} is not on call", rule="whoever is on call opens an envelope")
     signers = () if envelope is None else signers_of(tx, envelope)
     if envelope is None or not envelope.holds_at(request.submitted_at) or request.duration > envelope.max_duration:
@@ -102,7 +102,7 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
         ApprovalVoid: the approvals no longer suffice, one is a denial, or the record does not add up.
     """
     entitlement = rules.pinned(request.entitlement, request.rule_digest)
-    asker = rules.directory.without(rules.authors_of(entitlement.id))
+    asker = rules.signers(entitlement)
     if not entitlement.may_be_requested_by(request.person, asker):
         raise NotEligible(
             f"{request.person} may no longer request {entitlement.id}", rule=f"entitlement {entitlement.id}: requesters"

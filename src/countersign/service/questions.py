@@ -127,7 +127,7 @@ class Questions:
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
         return [
-            (entitlement, entitlement.may_be_requested_by(principal.person, rules.directory))
+            (entitlement, entitlement.may_be_requested_by(principal.person, rules.directory_for(entitlement)))
             for _, entitlement in sorted(rules.catalog.entitlements.items())
         ]
 
@@ -183,10 +183,11 @@ class Questions:
             preview = self.submissions.preview(request, entitlement)
         except Invalid:
             preview = None
-        done = {review.person for review in reviews} | {request.person} | rules.authors_of(entitlement.id)
+        done = {review.person for review in reviews} | {request.person}
+        signers = rules.signers(entitlement, behind=request.behind)
         eligible = {
-            p for f in entitlement.rule_for(request.emergency) for p in rules.directory.members(f.group)
-        } & rules.directory.holders(Role.APPROVER)
+            p for f in entitlement.rule_for(request.emergency) for p in signers.members(f.group)
+        } & signers.holders(Role.APPROVER)
         return RequestView(
             request=request,
             reviews=reviews,

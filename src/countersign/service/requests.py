@@ -174,7 +174,7 @@ class Requests:
     def _submitted(self, tx: Tx, principal: Principal, ask: Ask, *, entitlement: Entitlement, rules: Rules) -> Request:
         """Make a request that waits for its reviews, if anybody could give them."""
         request = self.submissions.make(tx, principal, ask, entitlement=entitlement, rules=rules)
-        signers = rules.directory.without(rules.authors_of(entitlement.id))
+        signers = rules.signers(entitlement, behind=principal.behind)
         if not could_be_reached(entitlement.rule_for(ask.emergency), requester=principal.person, directory=signers):
             raise NobodyCanApprove(
                 f"no set of persons other than {principal.person} can approve {entitlement.id} today",
@@ -227,11 +227,19 @@ class Requests:
                 rule="a different person signs",
                 hint="who may: see review in GET /v1/requests/" + request.id,
             )
+        if principal.person in request.behind:
+            raise SelfReview(
+                f"{principal.person} made the pipeline run that asks",
+                rule="none of those behind a request signs it",
+                hint="a different person signs",
+            )
         if not principal.human:
             raise NotEligible(f"{principal.id} is not a human principal", rule="only people sign")
+        rules.demand_issuer(principal, entitlement)
         refuse_author(principal.person, entitlement.id, rules)
         rule = entitlement.rule_for(request.emergency)
-        groups = eligible_for(rule, person=principal.person, requester=request.person, directory=rules.directory)
+        directory = rules.directory_for(entitlement)
+        groups = eligible_for(rule, person=principal.person, requester=request.person, directory=directory)
         if not groups:
             names = ", ".join(f.group for f in rule)
             raise NotEligible(

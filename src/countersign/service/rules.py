@@ -6,8 +6,10 @@ the start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -15,8 +17,9 @@ from countersign.config.catalog import parse_catalog
 from countersign.config.directory import parse_directory
 from countersign.domain.entitlement import Catalog, Entitlement
 from countersign.domain.facts import BROKER, RulebookAdopted
-from countersign.domain.people import Directory
-from countersign.domain.refusals import Invalid, RuleChanged, Stopped
+from countersign.domain.issuer import GroupWord, withheld
+from countersign.domain.people import Directory, Principal
+from countersign.domain.refusals import Invalid, NotEligible, RuleChanged, Stopped
 from countersign.domain.rule_facts import RulebookWritten
 from countersign.domain.rule_texts import batches, rows_between, sections_of
 from countersign.store import Rulebook, Store, Tx
@@ -27,12 +30,51 @@ class Rules:
     """Catalog and directory in force at one moment, with those disabled at run time left out.
 
     Attributes:
+        roster: the countersigned directory, whatever identity issuers say.
         authors: by entitlement, who wrote and approved its rule; they neither ask nor sign under it.
+        words: what identity issuers said of groups.
+        now: the moment.
     """
 
     catalog: Catalog
-    directory: Directory
+    roster: Directory
     authors: Mapping[str, frozenset[str]]
+    words: tuple[GroupWord, ...]
+    now: datetime
+
+    @cached_property
+    def directory(self) -> Directory:
+        """The roster less the memberships that no issuer confirms, by the most patient of the environments' bounds."""
+        return self._confirmed(None)
+
+    def directory_for(self, entitlement: Entitlement) -> Directory:
+        """Return the roster less the memberships that no issuer confirms lately enough for the entitlement's environment."""
+        return self._confirmed(entitlement.environment)
+
+    def signers(self, entitlement: Entitlement, *, behind: Iterable[str] = ()) -> Directory:
+        """Return the directory by which signatures count: without who wrote the rule, and without who is behind the request."""
+        return self.directory_for(entitlement).without(self.authors_of(entitlement.id) | frozenset(behind))
+
+    def demand_issuer(self, principal: Principal, entitlement: Entitlement) -> None:
+        """Refuse a principal whose issuer is not believed in the entitlement's environment.
+
+        Raises:
+            NotEligible: naming the issuer.
+        """
+        if principal.issuer is None:
+            return
+        issuer = self.catalog.trust.issuers.get(principal.issuer)
+        if issuer is None or issuer.freshness(entitlement.environment) is None:
+            raise NotEligible(
+                f"{principal.issuer} is not believed for {entitlement.environment}",
+                rule=f"issuer {principal.issuer}: environments",
+                hint="sign in by another issuer",
+            )
+
+    def _confirmed(self, environment: str | None) -> Directory:
+        return self.roster.withholding(
+            withheld(self.roster, self.catalog.trust.issuers, self.words, now=self.now, environment=environment)
+        )
 
     def authors_of(self, entitlement_id: str) -> frozenset[str]:
         """Return who wrote and approved the entitlement's rule as it is in force; none for what stood from the start."""
@@ -92,7 +134,14 @@ class RuleReader:
             parsed = (rulebook.seq, catalog, directory, tx.rule_authors())
             with self._lock:
                 self._parsed = parsed
-        return Rules(catalog=parsed[1], directory=parsed[2].without(tx.disabled_persons()), authors=parsed[3])
+        asserted = any(issuer.groups_claim is not None for issuer in parsed[1].trust.issuers.values())
+        return Rules(
+            catalog=parsed[1],
+            roster=parsed[2].without(tx.disabled_persons()),
+            authors=parsed[3],
+            words=tuple(tx.group_words()) if asserted else (),
+            now=tx.now,
+        )
 
 
 def found(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, Any]) -> bool:

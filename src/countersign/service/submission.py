@@ -67,7 +67,8 @@ class Submissions:
             Refused: with the code of the rule that refuses, or `invalid` naming the field.
         """
         refuse_if_stopped(tx, person=principal.person, entitlement=entitlement.id, provider=entitlement.provider)
-        if not entitlement.may_be_requested_by(principal.person, rules.directory):
+        rules.demand_issuer(principal, entitlement)
+        if not entitlement.may_be_requested_by(principal.person, rules.directory_for(entitlement)):
             raise NotEligible(
                 f"{principal.person} may not request {entitlement.id}",
                 rule=f"entitlement {entitlement.id}: requesters",
@@ -113,6 +114,7 @@ class Submissions:
             lapses_at=tx.now + entitlement.review_ttl,
             emergency=ask.emergency,
             counters=ask.counters,
+            behind=principal.behind,
         )
 
     def preview(self, request: Request, entitlement: Entitlement) -> Preview:

@@ -1,19 +1,20 @@
-"""Bearer tokens of the embedded stack: made here, shown once, kept as hashes. Outside the embedded stack they do not exist.
+"""The gate: it turns what a caller presents into a principal, and nothing else does.
 
-`Gate` is the seam where sign-in will take over: it turns what a caller presents into a principal, and nothing else does.
+Callers present secrets of a session, which a sign-in opened. The embedded stack has bearer tokens besides, made here, shown once
+and kept as hashes; elsewhere they do not exist.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 
 from countersign.domain.facts import BROKER, TokenIssued, TokenRevoked
 from countersign.domain.people import Principal
 from countersign.domain.refusals import Invalid, NotPermitted, Unauthenticated
+from countersign.domain.session import TokenUse
 from countersign.service.office import Office
 from countersign.service.rules import Rules
+from countersign.service.sessions import PREFIXES, Sessions, hashed, spell
 from countersign.store import Tx
 
 PREFIX = "cst_"
@@ -33,20 +34,34 @@ class Gate:
     tokens_allowed: bool
 
     def admit(self, unverified_token: str) -> Principal:
-        """Return the principal behind a bearer token.
+        """Return the principal behind a session's access token, or behind a bearer token of the embedded stack.
 
         Raises:
-            Unauthenticated: unknown or withdrawn token, or its person is disabled or not in the directory.
+            Unauthenticated: unknown, withdrawn or over, or its person is disabled or not in the directory.
         """
+        if unverified_token.startswith(PREFIXES[TokenUse.ACCESS]):
+            return Sessions(office=self.office).admit(unverified_token, use=TokenUse.ACCESS)
         if not self.tokens_allowed:
-            raise Unauthenticated("bearer tokens are not accepted here", rule="tokens belong to the embedded stack")
+            raise Unauthenticated(
+                "bearer tokens are not accepted here",
+                rule="tokens belong to the embedded stack",
+                hint="sign in: countersign login",
+            )
         with self.office.store.read() as tx:
-            principal_id = tx.principal_of_token(_hash(unverified_token))
+            principal_id = tx.principal_of_token(hashed(unverified_token))
             rules = self.office.rules.current(tx)
         principal = rules.directory.principals.get(principal_id or "")
         if principal is None or not rules.directory.is_active(principal.person):
             raise Unauthenticated("the token is unknown, withdrawn, or its person is disabled", hint="sign in again")
         return principal
+
+    def admit_browser(self, unverified_cookie: str) -> Principal:
+        """Return the principal behind a web session's cookie.
+
+        Raises:
+            Unauthenticated: unknown or over, or its person is disabled or not in the directory.
+        """
+        return Sessions(office=self.office).admit(unverified_cookie, use=TokenUse.COOKIE)
 
     def issue(self, principal_id: str) -> str:
         """Make a token for a principal, withdrawing those before; the only time that it is shown.
@@ -79,17 +94,8 @@ class Gate:
             raise Invalid(f"there is no active principal {principal_id[:63]!r}", field="principal")
         for old in tx.revoke_tokens(principal.id):
             tx.record(TokenRevoked(actor=actor, subject=principal.person, principal=principal.id, token=old))
-        secret = _spell(self.office.randomness(SECRET_BYTES))
-        token_id = "tok_" + _spell(self.office.randomness(ID_BYTES))
-        tx.add_token(token_id=token_id, hashed=_hash(PREFIX + secret), principal=principal.id)
+        secret = spell(self.office.randomness(SECRET_BYTES))
+        token_id = "tok_" + spell(self.office.randomness(ID_BYTES))
+        tx.add_token(token_id=token_id, hashed=hashed(PREFIX + secret), principal=principal.id)
         tx.record(TokenIssued(actor=actor, subject=principal.person, principal=principal.id, token=token_id))
         return PREFIX + secret
-
-
-def _spell(raw: bytes) -> str:
-    return base64.b32encode(raw).decode("ascii").lower().rstrip("=")
-
-
-def _hash(token: str) -> str:
-    """Hash a token for lookup: 256 random bits need no salt and no stretching."""
-    return hashlib.sha256(token.encode("utf-8")).hexdigest()

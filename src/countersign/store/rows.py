@@ -41,6 +41,7 @@ def request_row(request: Request, *, target: str) -> dict[str, Any]:
         "drill": request.emergency.drill if request.emergency else None,
         "envelope_id": request.emergency.envelope if request.emergency else None,
         "counters": request.counters,
+        "behind": sorted(request.behind) or None,
         "state": request.state.value,
         "version": request.version,
     }
@@ -68,6 +69,7 @@ def to_request(row: Row) -> Request:
         lapses_at=row["lapses_at"],
         emergency=emergency,
         counters=row["counters"],
+        behind=frozenset(row["behind"] or ()),
         state=RequestState(row["state"]),
         version=row["version"],
     )

@@ -165,6 +165,7 @@ requests = sa.Table(
     column("drill", sa.Boolean, nullable=True),
     column("envelope_id", sa.String(20), nullable=True),
     column("counters", sa.String(20), unique=True, nullable=True),
+    column("behind", sa.JSON, nullable=True),
     column("state", sa.String(12)),
     column("version", sa.Integer),
     sa.UniqueConstraint("id", "person", name="request_and_person"),

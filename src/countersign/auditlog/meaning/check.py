@@ -34,6 +34,12 @@ UNJUDGED = frozenset(
         "records.began",
         "records.silent",
         "records.heard",
+        "session.opened",
+        "session.ended",
+        "session.refresh-reused",
+        "issuer.groups-said",
+        "issuer.logout",
+        "sign-in.refused",
     }
 )
 """Types that say nothing which another entry could contradict."""

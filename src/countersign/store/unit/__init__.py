@@ -24,8 +24,9 @@ from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
+from countersign.store.unit.signin_part import SignInBegun, SignInPart
 
-__all__ = ["Cursor", "Remembered", "Rulebook", "Stop", "Tx"]
+__all__ = ["Cursor", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
 
 
 class Tx(
@@ -41,6 +42,7 @@ class Tx(
     EmergenciesPart,
     FollowersPart,
     RecordsPart,
+    SignInPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

@@ -1,0 +1,7 @@
+"""What identity issuers say, fetched and verified: discovery, keys, tokens and the authorization code flow."""
+
+from countersign.identity.flow import Answer, CodeFlow
+from countersign.identity.provider import IdentityProvider
+from countersign.identity.tokens import Claims, TokenKind, verify
+
+__all__ = ["Answer", "Claims", "CodeFlow", "IdentityProvider", "TokenKind", "verify"]

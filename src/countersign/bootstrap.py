@@ -25,13 +25,15 @@ from countersign.config.catalog import load_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import load_directory
 from countersign.config.problems import ConfigError, Problem, Severity
-from countersign.config.sections import AwsAccount, WebhookAccess
+from countersign.config.sections import WebhookAccess
 from countersign.config.settings import Settings
 from countersign.config.webhooksecret import read_webhook_secret
+from countersign.domain.entitlement import Catalog
 from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
 from countersign.providers.base import Provider, ProviderTrouble
 from countersign.providers.records import RecordSource
+from countersign.record_sources import aws_principal, make_sources
 from countersign.scheduler import Beat, Metronome
 from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
@@ -41,6 +43,7 @@ from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Follower, Followers
 from countersign.service.identities import Identities
+from countersign.service.idling import Idling, why_use_is_unknown
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
@@ -64,13 +67,13 @@ from countersign.service.tokens import Gate
 from countersign.store import Store
 
 if TYPE_CHECKING:
-    from countersign.providers.aws import AwsPrincipal
     from countersign.providers.vault import VaultProvider
 
 logger = structlog.get_logger(__name__)
 
 RECONCILE_EVERY = timedelta(seconds=60)
 RECORDS_EVERY = timedelta(seconds=1)
+IDLE_EVERY = timedelta(seconds=2)
 CHECKPOINT_EVERY = timedelta(seconds=1)
 FOLLOW_EVERY = timedelta(milliseconds=250)
 OLDEST_SWEEP_S = 5.0
@@ -116,6 +119,7 @@ def assemble(
     submissions = Submissions(office=office, previews=previews)
     identities = identities or Identities(public_url="http://localhost")
     sessions, control = Sessions(office=office), Control(office=office)
+    records = Records(office=office, sources=sources)
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
@@ -126,7 +130,7 @@ def assemble(
         questions=Questions(office=office, submissions=submissions),
         inquiries=Inquiries(office=office),
         control=control,
-        rulemaking=Rulemaking(office=office),
+        rulemaking=Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources)),
         envelopes=Envelopes(office=office, submissions=submissions),
         afterwards=Afterwards(office=office),
         issuer=Issuer(office=office, providers=providers),
@@ -137,7 +141,8 @@ def assemble(
             hands=ThreadPoolExecutor(HANDS, thread_name_prefix="countersign-hand"),
         ),
         reconciler=Reconciler(office=office, providers=providers),
-        records=Records(office=office, sources=sources),
+        records=records,
+        idling=Idling(office=office, records=records),
         evidence=evidence,
         publication=Publication(office=office, evidence=evidence, public=log_public),
         followers=Followers(office=office, followers=followers, me=secrets.token_hex(16)),
@@ -147,6 +152,7 @@ def assemble(
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
         Beat(name="reconcile", interval=RECONCILE_EVERY, job=broker.reconciler.reconcile),
         Beat(name="records", interval=RECORDS_EVERY, job=broker.records.follow),
+        Beat(name="idle", interval=IDLE_EVERY, job=broker.idling.end_unused),
         Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=broker.evidence.sign_checkpoint),
         Beat(name="followers", interval=FOLLOW_EVERY, job=broker.followers.follow),
     ]
@@ -173,7 +179,7 @@ def found_rules(store: Store, settings: Settings) -> None:
     directory_source, directory = load_directory(settings.directory_path)
     problems = check_together(catalog, directory)
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
-    if errors:
+    if errors := [*errors, *_unservable(catalog, make_sources(settings))]:
         raise ConfigError(errors)
     for warning in problems:
         logger.warning("catalog and directory", problem=str(warning))
@@ -184,6 +190,16 @@ def found_rules(store: Store, settings: Settings) -> None:
         found(store, catalog=catalog_source, directory=directory_source)
     elif (current.catalog_digest, current.directory_digest) != (catalog.digest, directory.digest):
         logger.warning("the files are not the rules in force; propose them", in_force=current.seq)
+
+
+def _unservable(catalog: Catalog, sources: Sequence[RecordSource]) -> list[Problem]:
+    """Name the entitlements that are to end when nobody uses them, where that could not be known."""
+    reasons = ((item.id, why_use_is_unknown(item, sources)) for item in catalog.entitlements.values())
+    return [
+        Problem(where=f"entitlement {name}.idle_s", expected="last use that can be known", got=why)
+        for name, why in reasons
+        if why is not None
+    ]
 
 
 def _demand_pin(settings: Settings, genesis: str) -> None:
@@ -240,8 +256,8 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         from countersign.providers.aws import AwsProvider, AwsSettings  # noqa: PLC0415
 
         aws = AwsSettings(
-            assumer=_aws_principal(settings.aws.assumer),
-            revoker=_aws_principal(settings.aws.revoker),
+            assumer=aws_principal(settings.aws.assumer),
+            revoker=aws_principal(settings.aws.revoker),
             region=settings.aws.region,
             endpoint_url=settings.aws.endpoint_url,
         )
@@ -273,16 +289,6 @@ def _receiver(name: str, access: WebhookAccess) -> Receiver:
     )
 
 
-def make_sources(settings: Settings) -> list[RecordSource]:
-    """Return the sources of other people's records that the settings declare."""
-    made: list[RecordSource] = []
-    if settings.openbao is not None and settings.openbao.audit_log is not None:
-        from countersign.providers.vault.audit import OpenBaoAudit  # noqa: PLC0415 - a broker without OpenBao never loads it
-
-        made.append(OpenBaoAudit(settings.openbao.audit_log))
-    return made
-
-
 def _demand_fit_rights(vault: VaultProvider) -> None:
     """Refuse to start with a login at OpenBao that may too much or too little; with OpenBao away, start and end what is due."""
     try:
@@ -294,16 +300,6 @@ def _demand_fit_rights(vault: VaultProvider) -> None:
         raise ConfigError(
             [Problem(where="openbao", expected="the rights of the module's broker policy", got=each) for each in unfit]
         )
-
-
-def _aws_principal(account: AwsAccount) -> AwsPrincipal:
-    from countersign.providers.aws import AwsPrincipal  # noqa: PLC0415
-
-    return AwsPrincipal(
-        profile=account.profile,
-        access_key_id=account.access_key_id.get_secret_value() if account.access_key_id else None,
-        secret_access_key=account.secret_access_key.get_secret_value() if account.secret_access_key else None,
-    )
 
 
 def build(settings: Settings) -> Running:

@@ -29,6 +29,8 @@ class Told:
     name: str = "openbao-audit fake"
     delay: timedelta = timedelta(seconds=2)
     every: timedelta = timedelta(0)
+    by_lease: bool = False
+    blind: str | None = None
     records: list[Record] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     away: bool = False
@@ -44,7 +46,11 @@ class Told:
         new = tuple(self.records[cursor["next"] :])
         return Batch(records=new, cursor={"next": len(self.records)}, gaps=gaps)
 
-    def tells_use_at(self, target: Mapping[str, Any]) -> bool:
+    def blind_to(self, grants: Mapping[str, Any]) -> str | None:
+        del grants
+        return self.blind
+
+    def concerns(self, target: Mapping[str, Any]) -> bool:
         return bool(target["provider"] == "fake")
 
     def _demand_here(self) -> None:
@@ -250,7 +256,7 @@ def test_kinds_of_use_are_counted_and_what_is_too_many_is_counted_together(
     world.broker.records.follow()
     with world.store.read() as tx:
         uses = {use.what: use.count for use in tx.uses([lease.id])}
-        assert tx.watch(lease.id).last_used_at == world.clock()
+        assert lease_of(world, lease.id).last_used_at == world.clock()
     assert uses == {"read kv/data/0": 3, "read kv/data/1": 3, records_part.REST: 6}
 
 

@@ -133,6 +133,8 @@ class LeaseAnswer(Answer):
     dead_at: Moment | None = _absent()
     evidence: str | None = _absent()
     overdue: bool
+    idle_s: int | None = _absent()
+    last_used_at: Moment | None = _absent()
 
 
 class GrantAnswer(Answer):
@@ -207,6 +209,7 @@ class EntitlementAnswer(Answer):
     requesters: list[str] | None = _absent()
     caps: dict[str, int]
     break_glass: dict[str, Any] | None = _absent()
+    idle_s: int | None = _absent()
     rule: str
     may_request: bool
 

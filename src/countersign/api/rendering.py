@@ -127,6 +127,8 @@ def lease_answer(lease: Lease) -> LeaseAnswer:
         dead_at=_spelled(lease.dead_at),
         evidence=None if lease.evidence is None else lease.evidence.value,
         overdue=lease.overdue,
+        idle_s=lease.idle_s,
+        last_used_at=_spelled(lease.last_used_at),
     )
 
 

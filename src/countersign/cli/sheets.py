@@ -76,6 +76,8 @@ def lease_sheet(out: Output, lease: Mapping[str, Any]) -> None:
             ("prepared", out.time(lease.get("prepared_at"))),
             ("not after", out.time(lease.get("not_after"))),
             ("backstop", out.time(lease.get("backstop_at"))),
+            ("ends when unused for", _idle(out, lease)),
+            ("last used", out.time(lease.get("last_used_at"))),
             ("ending since", out.time(lease.get("asked_at"))),
             ("cause", lease.get("cause")),
             ("dead", out.time(lease.get("dead_at"))),
@@ -280,6 +282,10 @@ def _mark(emergency: object) -> str | None:
 
 def _draws(grant: Mapping[str, Any]) -> str | None:
     return f"{grant.get('draws_used', 0)} of {grant['draws']} used" if "draws" in grant else None
+
+
+def _idle(out: Output, said: Mapping[str, Any]) -> object:
+    return None if said.get("idle_s") is None else out.duration(said.get("idle_s"))
 
 
 def _lease_state(lease: Mapping[str, Any]) -> object:

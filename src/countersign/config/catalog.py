@@ -157,6 +157,12 @@ class _Check:
                 expected=f"at most max_duration_s, which is {shown(item.max_duration_s)}",
                 got=shown(item.min_duration_s),
             )
+        if item.idle_s is not None and item.idle_s >= item.max_duration_s:
+            yield self._problem(
+                "idle_s",
+                expected=f"less than max_duration_s, which is {shown(item.max_duration_s)}, or it ends nothing early",
+                got=shown(item.idle_s),
+            )
         if item.caps.seconds_per_person_day < item.min_duration_s:
             yield self._problem(
                 "caps",
@@ -236,5 +242,6 @@ def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
         requesters=table.requesters,
         caps=Caps(**table.caps.model_dump()),
         description=table.description,
+        idle=None if table.idle_s is None else timedelta(seconds=table.idle_s),
         break_glass=None if table.break_glass is None else _break_glass(table.break_glass, owner=table.owner),
     )

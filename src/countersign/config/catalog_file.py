@@ -93,6 +93,7 @@ class EntitlementTable(Table):
     requesters: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] | None = None
     caps: CapsTable = CapsTable()
     description: Line = ""
+    idle_s: Annotated[int, Field(ge=60)] | None = None
     break_glass: BreakGlassTable | None = None
 
 

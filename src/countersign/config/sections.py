@@ -124,12 +124,17 @@ class AwsAccount(Section):
 
 
 class Aws(Section):
-    """Where AWS is, and the two identities there: one assumes roles, the other writes denials. Neither may do both."""
+    """Where AWS is, and the identities there: one assumes roles, the other writes denials. Neither may do both.
+
+    Attributes:
+        reader: a third one that may look up CloudTrail's events and nothing else; without it they are not read.
+    """
 
     endpoint_url: Address | None = None
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
     assumer: AwsAccount
     revoker: AwsAccount
+    reader: AwsAccount | None = None
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

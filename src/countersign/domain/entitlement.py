@@ -146,7 +146,11 @@ class BreakGlass:
 
 @dataclass(frozen=True, kw_only=True)
 class Entitlement:
-    """A catalog item. Durations are whole seconds; `draw_ttl` is how long an approval waits to be drawn."""
+    """A catalog item. Durations are whole seconds; `draw_ttl` is how long an approval waits to be drawn.
+
+    Attributes:
+        idle: a lease that nobody used for so long ends early; None where that does not matter.
+    """
 
     id: str
     owner: str
@@ -167,39 +171,47 @@ class Entitlement:
     caps: Caps
     description: str = ""
     break_glass: BreakGlass | None = None
+    idle: timedelta | None = None
 
     def document(self) -> dict[str, Any]:
         """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
-        return {
-            "id": self.id,
-            "owner": self.owner,
-            "environment": self.environment.value,
-            "provider": self.provider,
-            "target": {
-                "id": self.target.id,
-                "provider": self.target.provider,
-                "kind": self.target.kind,
-                "settings": self.target.settings,
-            },
-            "parameters": {p.name: p.document() for p in self.parameters.values()},
-            "grants": self.grants,
-            "min_duration_s": _seconds(self.min_duration),
-            "max_duration_s": _seconds(self.max_duration),
-            "review_ttl_s": _seconds(self.review_ttl),
-            "draw_ttl_s": _seconds(self.draw_ttl),
-            "draws": self.draws,
-            "backstop_s": _seconds(self.backstop),
-            "delivery": self.delivery.value,
-            "review": [{"group": f.group, "count": f.count} for f in self.review],
-            "requesters": self.requesters,
-            "caps": {
-                "pending_per_person": self.caps.pending_per_person,
-                "open_per_person": self.caps.open_per_person,
-                "open_per_target": self.caps.open_per_target,
-                "seconds_per_person_day": self.caps.seconds_per_person_day,
-            },
-            "description": self.description,
-        } | ({} if self.break_glass is None else {"break_glass": self.break_glass.document()})
+        return (
+            {
+                "id": self.id,
+                "owner": self.owner,
+                "environment": self.environment.value,
+                "provider": self.provider,
+                "target": {
+                    "id": self.target.id,
+                    "provider": self.target.provider,
+                    "kind": self.target.kind,
+                    "settings": self.target.settings,
+                },
+                "parameters": {p.name: p.document() for p in self.parameters.values()},
+                "grants": self.grants,
+                "min_duration_s": _seconds(self.min_duration),
+                "max_duration_s": _seconds(self.max_duration),
+                "review_ttl_s": _seconds(self.review_ttl),
+                "draw_ttl_s": _seconds(self.draw_ttl),
+                "draws": self.draws,
+                "backstop_s": _seconds(self.backstop),
+                "delivery": self.delivery.value,
+                "review": [{"group": f.group, "count": f.count} for f in self.review],
+                "requesters": self.requesters,
+                "caps": {
+                    "pending_per_person": self.caps.pending_per_person,
+                    "open_per_person": self.caps.open_per_person,
+                    "open_per_target": self.caps.open_per_target,
+                    "seconds_per_person_day": self.caps.seconds_per_person_day,
+                },
+                "description": self.description,
+            }
+            | ({} if self.break_glass is None else {"break_glass": self.break_glass.document()})
+            | self._idle_document()
+        )
+
+    def _idle_document(self) -> dict[str, int]:
+        return {} if self.idle is None else {"idle_s": _seconds(self.idle)}
 
     @cached_property
     def rule_digest(self) -> str:

@@ -65,6 +65,7 @@ class Cause(StrEnum):
     OUTCOME_UNKNOWN = "outcome-unknown"
     FAILED = "failed"
     ANOMALY = "anomaly"
+    IDLE = "idle"
 
 
 class Standing(StrEnum):
@@ -108,6 +109,8 @@ class Lease:
         not_after: the promised second; `backstop_at` the provider's own hard end.
         due: when the sweep must look at it next.
         tries: unsuccessful attempts at seeing it dead.
+        idle_s: unused for so many seconds, it ends early; None where that does not matter.
+        last_used_at: the newest sign of use that any record gave; kept by who follows the records, never by a transition.
     """
 
     id: str
@@ -132,6 +135,8 @@ class Lease:
     overdue: bool = False
     tries: int = 0
     version: int = 1
+    idle_s: int | None = None
+    last_used_at: datetime | None = None
 
     def _after(self, event: LeaseEvent) -> LeaseState:
         next_state = TRANSITIONS.get((self.state, event))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -71,17 +71,10 @@ class Watch:
 
     Attributes:
         read_mark: the one read of its credential that there may be.
-        last_used_at: the newest sign that its holder did something; None without any.
     """
 
     lease_id: str
     read_mark: str | None = None
-    last_used_at: datetime | None = None
-
-    def used(self, at: datetime) -> Watch:
-        """Return it after one more sign of use; an older one changes nothing."""
-        newest = at if self.last_used_at is None else max(at, self.last_used_at)
-        return replace(self, last_used_at=newest)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,3 +40,14 @@ class RecordsHeard(Fact):
 
     type = "records.heard"
     since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseIdle(Fact):
+    """Nobody used a lease for so long that it ends early; `heard_until` is up to when its uses would have been told."""
+
+    type = "lease.idle"
+    grant: str
+    idle_s: int
+    last_used_at: datetime | None
+    heard_until: datetime

@@ -23,12 +23,14 @@ class Batch:
         cursor: where to go on.
         gaps: what was lost on the way, one line each.
         more: whether there is more to be read at once.
+        asked: the leases that a source which is asked lease by lease was asked about lately.
     """
 
     records: tuple[Record, ...]
     cursor: Mapping[str, Any]
     gaps: tuple[str, ...] = ()
     more: bool = False
+    asked: frozenset[str] = frozenset()
 
 
 class RecordSource(Protocol):
@@ -38,11 +40,13 @@ class RecordSource(Protocol):
         name: tells it from every other; stands in facts.
         delay: by so much at most a record appears after the act it tells of.
         every: how often it is worth reading.
+        by_lease: whether it is asked lease by lease; others are handed no leases.
     """
 
     name: str
     delay: timedelta
     every: timedelta
+    by_lease: bool
 
     def begin(self) -> Mapping[str, Any]:
         """Return a cursor for what is told from now on.
@@ -56,11 +60,18 @@ class RecordSource(Protocol):
 
         Args:
             cursor: of `begin` or of the last reading.
-            leases: those that live or died lately, for sources that must be asked lease by lease.
+            leases: those that live or died lately, where it is asked lease by lease.
 
         Raises:
             Away: the source cannot be read.
         """
 
-    def tells_use_at(self, target: Mapping[str, Any]) -> bool:
-        """Say whether it would tell of a use of any lease at this target (plain JSON, as in an order)."""
+    def concerns(self, target: Mapping[str, Any]) -> bool:
+        """Say whether it tells of uses at this target (plain JSON, as in an order)."""
+
+    def blind_to(self, grants: Mapping[str, Any]) -> str | None:
+        """Say what of an entitlement's uses at such a target it cannot see, in a few words; None when it sees all.
+
+        Args:
+            grants: the entitlement's own table.
+        """

@@ -10,6 +10,7 @@ from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Followers
+from countersign.service.idling import Idling
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
@@ -46,6 +47,7 @@ class Broker:
     sweeper: Sweeper
     reconciler: Reconciler
     records: Records
+    idling: Idling
     evidence: Evidence
     publication: Publication
     followers: Followers

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from countersign.domain.facts import BROKER, LeaseDead, LeaseEndWritten, LeaseOverdue
 from countersign.domain.lease import Cause, Lease, Sighting, Standing
 from countersign.domain.refusals import Conflict
+from countersign.domain.timestamps import spell
 from countersign.providers.base import Answer, LeaseRef, Provider, ProviderTrouble
 from countersign.service.endings import end_asked
 from countersign.store import Store, Tx
@@ -146,10 +148,15 @@ def certificate(lease: Lease, sighting: Sighting) -> LeaseDead:
         cause=(lease.cause or Cause.EXPIRED).value,
         evidence=sighting.evidence.value,
         standing=sighting.standing.value,
-        seen=sighting.seen,
+        seen=_with_last_use(lease, sighting.seen),
         not_after=lease.not_after,
         lateness_ms=max(0, round(late.total_seconds() * 1000)),
     )
+
+
+def _with_last_use(lease: Lease, seen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a certificate of death shows: what was seen, and when the lease was last used, where that is known."""
+    return seen if lease.last_used_at is None else {**seen, "last_used_at": spell(lease.last_used_at)}
 
 
 def due_by(lease: Lease) -> datetime:

@@ -200,6 +200,7 @@ class Issuer:
             not_after=grant.not_after,
             backstop_at=grant.not_after + entitlement.backstop,
             due=min(tx.now + PREPARED_FOR_AT_MOST, grant.not_after),
+            idle_s=None if entitlement.idle is None else int(entitlement.idle.total_seconds()),
         )
 
     def _reserve(self, provider: Provider, lease: Lease, order: Order) -> Reservation:

@@ -33,6 +33,9 @@ SEEN_AGAIN_EVERY = timedelta(seconds=15)
 MOST_AT_ONCE = 16
 """Readings of one source before the next source has its turn."""
 ASKED_ABOUT = 500
+FRESH = timedelta(seconds=10)
+"""A source that was not read for longer says nothing of what was not used."""
+ALIVE = (LeaseState.PREPARED, LeaseState.ACTIVE, LeaseState.REVOKING)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -56,6 +59,7 @@ class Records:
     sources: Sequence[RecordSource]
     monotonic: Callable[[], float] = time.monotonic
     _read_at: dict[str, float] = field(default_factory=dict)
+    _asked: dict[str, frozenset[str]] = field(default_factory=dict)
     _failing: dict[str, _Failing] = field(default_factory=dict)
 
     def follow(self) -> int:
@@ -78,9 +82,21 @@ class Records:
         read_at = self._read_at.get(source.name)
         return read_at is not None and self.monotonic() - read_at < span.total_seconds()
 
+    def hears(self, lease: Lease) -> timedelta | None:
+        """Say how late at most a use of this lease would have been told by now; None where it might not be told at all."""
+        delays = [
+            source.delay
+            for source in self.sources
+            if source.concerns(lease.target)
+            and self.heard_within(source, FRESH + source.every)
+            and (not source.by_lease or lease.id in self._asked.get(source.name, ()))
+        ]
+        return min(delays, default=None)
+
     def _follow_one(self, source: RecordSource) -> tuple[bool, int]:
         with self.office.store.read() as tx:
-            state, leases = tx.source(source.name), self._asked_about(tx, source)
+            state = tx.source(source.name)
+            leases = self._asked_about(tx, source) if source.by_lease else []
         try:
             if state is None:
                 self._begin(source, source.begin())
@@ -101,16 +117,16 @@ class Records:
         self._failing.pop(source.name, None)
         if not batch.more:
             self._read_at[source.name] = self.monotonic()
+            self._asked[source.name] = batch.asked
         return batch.more, ended
 
     def _asked_about(self, tx: Tx, source: RecordSource) -> list[LeaseRef]:
         """Return the leases that a source could still tell something of."""
         since = tx.now - 2 * source.delay
-        return [
-            reference(lease)
-            for lease in tx.leases(limit=ASKED_ABOUT)
-            if source.tells_use_at(lease.target) and _is_worth_asking(lease, since)
-        ]
+        living = tx.leases(states=ALIVE, limit=ASKED_ABOUT)
+        dead = tx.leases(states=[LeaseState.REVOKED], limit=ASKED_ABOUT) if source.delay else []
+        lately = [lease for lease in dead if lease.dead_at is not None and lease.dead_at >= since]
+        return [reference(lease) for lease in (*living, *lately) if source.concerns(lease.target)]
 
     def _begin(self, source: RecordSource, cursor: Mapping[str, Any]) -> None:
         with self.office.store.begin() as tx:
@@ -158,7 +174,3 @@ class Records:
                 tx.move_source(state, replace(state, silent_since=failing.since))
             tx.record(RecordsSilent(actor=ACTOR, subject=source.name, trouble=trouble[:200], since=failing.since))
         failing.told = True
-
-
-def _is_worth_asking(lease: Lease, since: datetime) -> bool:
-    return lease.state is not LeaseState.REVOKED or (lease.dead_at is not None and lease.dead_at >= since)

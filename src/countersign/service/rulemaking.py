@@ -5,7 +5,7 @@ What is proposed is always the whole: a catalog and a directory that make sense 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from countersign.config.catalog import parse_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import parse_directory
 from countersign.config.problems import ConfigError, Severity
-from countersign.domain.entitlement import Catalog
+from countersign.domain.entitlement import Catalog, Entitlement
 from countersign.domain.facts import ProposalDecided, RulebookAdopted, RulebookProposed
 from countersign.domain.ids import PROPOSAL
 from countersign.domain.people import Directory, Principal, Role
@@ -47,9 +47,14 @@ class ProposalView:
 
 @dataclass(frozen=True, kw_only=True)
 class Rulemaking:
-    """Use cases of catalog authors."""
+    """Use cases of catalog authors.
+
+    Attributes:
+        objection: says why an entitlement cannot be served here as it stands; None when it can.
+    """
 
     office: Office
+    objection: Callable[[Entitlement], str | None] = lambda _: None
 
     def propose(
         self, principal: Principal, *, catalog: Mapping[str, Any], directory: Mapping[str, Any] | None, reason: str
@@ -66,6 +71,7 @@ class Rulemaking:
             current = _in_force(tx)
             source = current.directory if directory is None else directory
             parsed = _parsed(catalog, source)
+            self._demand_servable(parsed[0])
             proposal = Proposal(
                 id=self.office.new_id(PROPOSAL),
                 base=current.seq,
@@ -123,6 +129,7 @@ class Rulemaking:
                     hint="propose it again",
                 )
             parsed = _parsed(proposal.catalog, proposal.directory)
+            self._demand_servable(parsed[0])
             approved = self._decide(tx, principal, proposal, ProposalEvent.APPROVE)
             self._adopt(tx, approved, current, rules, parsed, by=principal.person)
             return _view(approved, rules, parsed)
@@ -172,6 +179,12 @@ class Rulemaking:
         with self.office.store.read() as tx:
             self.office.rules.current(tx).directory.demand(principal, *READERS)
             return _in_force(tx)
+
+    def _demand_servable(self, catalog: Catalog) -> None:
+        for entitlement in catalog.entitlements.values():
+            why = self.objection(entitlement)
+            if why is not None:
+                raise Invalid(f"entitlement {entitlement.id}: {why}", field="catalog")
 
     def _decide(self, tx: Tx, principal: Principal, proposal: Proposal, event: ProposalEvent) -> Proposal:
         decided = proposal.after(event, by=principal.person)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -138,7 +138,7 @@ class Submissions:
             delivery=entitlement.delivery,
         )
         try:
-            return self.previews[entitlement.provider](order)
+            return _with_idle_end(self.previews[entitlement.provider](order), entitlement)
         except KeyError as missing:
             raise Invalid(
                 f"the provider {entitlement.provider} is not configured here", field="entitlement"
@@ -180,3 +180,11 @@ class Submissions:
                 rule=f"entitlement {entitlement.id}: caps.seconds_per_person_day = {caps.seconds_per_person_day}",
                 hint="ask for less, or tomorrow",
             )
+
+
+def _with_idle_end(preview: Preview, entitlement: Entitlement) -> Preview:
+    """Return what an order would give, with the line that says when nobody's using it ends it."""
+    if entitlement.idle is None:
+        return preview
+    line = f"each credential ends early once it was not used for {int(entitlement.idle.total_seconds())} s"
+    return replace(preview, privileges=(*preview.privileges, line))

@@ -50,28 +50,27 @@ class Watching:
         if lease is None:
             self._unexplained(record)
             return
-        watch = self.tx.watch(lease.id, lock=True)
         if record.act is Act.READ:
-            self._read(record, lease, watch)
+            self._read(record, lease, self.tx.watch(lease.id, lock=True))
         elif record.place and lease.target.get("kind") == DATABASE:
             self._alarm(record, lease, "child-token-used", "the token behind a login is for one read and nothing else")
         else:
-            self._use(record, lease, watch)
+            self._use(record, lease)
 
     def _read(self, record: Record, lease: Lease, watch: Watch) -> None:
         """Count draws: one lease, one role, one read."""
         if record.wrapping is not None and record.wrapping_until is not None:
             self.tx.keep_wrapping(Wrapping(name=record.wrapping, lease_id=lease.id, until=record.wrapping_until))
         if lease.target.get("kind") != DATABASE:
-            self._use(record, lease, watch)
+            self._use(record, lease)
         elif watch.read_mark is None:
             self.tx.keep_watch(replace(watch, read_mark=record.mark))
         elif watch.read_mark != record.mark:
             self._alarm(record, lease, "read-again", "its credential was read more than once")
 
-    def _use(self, record: Record, lease: Lease, watch: Watch) -> None:
+    def _use(self, record: Record, lease: Lease) -> None:
         outside = _is_outside(record, lease)
-        self.tx.keep_watch(watch.used(record.at))
+        self.tx.used(lease.id, record.at)
         self.tx.add_use(
             Use(
                 lease_id=lease.id,

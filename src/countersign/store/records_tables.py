@@ -25,7 +25,6 @@ lease_watches = sa.Table(
     metadata,
     column("lease_id", sa.String(20), sa.ForeignKey("leases.id"), primary_key=True),
     column("read_mark", sa.String(80), nullable=True),
-    column("last_used_at", Moment, nullable=True),
 )
 
 wrappings = sa.Table(

@@ -154,6 +154,8 @@ def lease_row(lease: Lease) -> dict[str, Any]:
         "overdue": lease.overdue,
         "tries": lease.tries,
         "version": lease.version,
+        "idle_s": lease.idle_s,
+        "last_used_at": lease.last_used_at,
     }
 
 
@@ -198,4 +200,6 @@ def to_lease(row: Row) -> Lease:
         overdue=row["overdue"],
         tries=row["tries"],
         version=row["version"],
+        idle_s=row["idle_s"],
+        last_used_at=row["last_used_at"],
     )

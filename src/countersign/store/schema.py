@@ -248,6 +248,8 @@ leases = sa.Table(
     column("overdue", sa.Boolean),
     column("tries", sa.Integer),
     column("version", sa.Integer),
+    column("idle_s", sa.Integer, nullable=True),
+    column("last_used_at", Moment, nullable=True),
     # Holds all that decides what is due, and the living only: its size does not grow with history.
     sa.Index("leases_due", "state", "due", "provider", "target_id", "tries", "not_after", **ALIVE),
     sa.Index("leases_overdue", "target_id", **OVERDUE),

@@ -31,6 +31,7 @@ UNJUDGED = frozenset(
         "notice.delivered",
         "notice.failed",
         "notice.unaddressed",
+        "lease.idle",
         "records.began",
         "records.silent",
         "records.heard",

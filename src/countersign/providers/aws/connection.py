@@ -80,6 +80,18 @@ class Connection:
         )
 
 
+def reading_client(service: str, principal: AwsPrincipal, *, region: str, endpoint_url: str | None) -> Any:  # noqa: ANN401 - as above
+    """Return a client of a principal that only reads."""
+    return boto3.Session(region_name=region, profile_name=principal.profile).client(
+        service,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=principal.access_key_id,
+        aws_secret_access_key=principal.secret_access_key,
+        aws_session_token=principal.session_token,
+        config=_config(QUICK_READ_S, service, direct=endpoint_url is not None),
+    )
+
+
 def _config(read_s: float, service: str, *, direct: bool) -> Config:
     """Return time-outs and no retries; an endpoint of our own is reached directly, whatever proxy the environment names."""
     extra: dict[str, Any] = {"s3": {"addressing_style": "path"}} if service == "s3" and direct else {}

@@ -212,7 +212,10 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH activity AS MATERIALIZED (
-    SELECT a.usesysid, count(*)::integer AS sessions, max(coalesce(a.state_change, a.backend_start)) AS last_activity
+    SELECT a.usesysid, count(*)::integer AS sessions,
+           -- What runs now is used now, however long ago it began.
+           max(CASE WHEN a.state = 'active' THEN clock_timestamp() ELSE coalesce(a.state_change, a.backend_start) END)
+             AS last_activity
     FROM pg_stat_activity a WHERE a.usesysid IS NOT NULL GROUP BY a.usesysid
   ), dropped AS MATERIALIZED (
     SELECT a.usesysid, a.sessions, a.last_activity FROM activity a

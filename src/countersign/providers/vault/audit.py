@@ -36,6 +36,7 @@ class OpenBaoAudit:
 
     delay = timedelta(seconds=2)
     every = timedelta(0)
+    by_lease = False
 
     def __init__(self, path: Path, *, provider: str = "vault") -> None:
         self.name = f"openbao-audit {provider}"
@@ -63,9 +64,13 @@ class OpenBaoAudit:
         gaps = (*found.gaps, *([f"{unread} lines could not be read"] if unread else []))
         return Batch(records=tuple(records), cursor=_cursor(found.place), gaps=gaps, more=found.more)
 
-    def tells_use_at(self, target: Mapping[str, Any]) -> bool:
+    def concerns(self, target: Mapping[str, Any]) -> bool:
         """Say whether uses at this target pass through OpenBao: those of scoped tokens do, those of logins do not."""
         return target.get("provider") == self._provider and target.get("kind") == "openbao"
+
+    def blind_to(self, grants: Mapping[str, Any]) -> str | None:  # noqa: ARG002 -- the seam's signature
+        """Return None: whatever is done with a token is done at OpenBao."""
+        return None
 
 
 def record_of(line: bytes) -> Record | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict, replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from countersign.domain.lease import Lease, LeaseState
 from countersign.domain.records import Act, Outcome, SourceState, Use, Watch, Wrapping
 from countersign.domain.refusals import Conflict
 from countersign.store import records_tables as tables
+from countersign.store import rows, schema
 from countersign.store.unit.part import Part
 
 MOST_KINDS_OF_USE = 500
@@ -51,12 +54,6 @@ class RecordsPart(Part):
         row = self._one(tables.lease_watches, tables.lease_watches.c.lease_id == lease_id, lock=lock)
         return Watch(lease_id=lease_id) if row is None else Watch(**row)
 
-    def watches(self, lease_ids: Collection[str]) -> dict[str, Watch]:
-        """Return what the records said of leases so far, those without any record left out."""
-        table = tables.lease_watches
-        rows = self._connection.execute(sa.select(table).where(table.c.lease_id.in_(sorted(lease_ids)))).mappings()
-        return {row["lease_id"]: Watch(**row) for row in rows}
-
     def keep_watch(self, watch: Watch) -> None:
         """Write what the records said of a lease."""
         table, values = tables.lease_watches, asdict(watch)
@@ -65,6 +62,18 @@ class RecordsPart(Part):
         ).rowcount
         if written == 0:
             self._insert(table, values)
+
+    def used(self, lease_id: str, at: datetime) -> None:
+        """Note a sign of use of a lease; an older one changes nothing, and no transition is disturbed."""
+        table = schema.leases
+        newer = sa.or_(table.c.last_used_at.is_(None), table.c.last_used_at < at)
+        self._connection.execute(sa.update(table).where(table.c.id == lease_id, newer).values(last_used_at=at))
+
+    def idlers(self) -> list[Lease]:
+        """Return the active leases that end when nobody uses them."""
+        table = schema.leases
+        query = sa.select(table).where(table.c.state == LeaseState.ACTIVE.value, table.c.idle_s.is_not(None))
+        return [rows.to_lease(row) for row in self._connection.execute(query).mappings()]
 
     def wrapping(self, name: str) -> Wrapping | None:
         """Return a wrapping by its pseudonym."""

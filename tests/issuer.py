@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import hmac
 import json
 import secrets
 import threading
@@ -16,12 +16,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from joserfc import jws
-from joserfc.jwk import OctKey, RSAKey
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from joserfc.jwk import RSAKey
 from tests.world import Clock
 
+from countersign.domain.device import spelled
+
 CLIENT, CLI_CLIENT = "countersign-web", "countersign-cli"
-_ALGORITHMS = ["RS256", "HS256", "none"]
 _KEYS: dict[str, RSAKey] = {}
 
 
@@ -72,12 +74,20 @@ class LocalIssuer:
         said = {"iss": self.url, "sub": subject, "aud": CLIENT, "iat": now, "exp": now + 300} | self.more | changes
         return {name: value for name, value in said.items() if value is not None}
 
-    def sign(self, claims: Mapping[str, Any], *, key: RSAKey | OctKey | None = None, **header: Any) -> str:  # noqa: ANN401 - header parameters
+    def sign(self, claims: Mapping[str, Any], *, key: RSAKey | None = None, **header: Any) -> str:  # noqa: ANN401 - header parameters
+        """Sign as told, also what no library would: by hand, so that every header can be had."""
         protected = {"alg": "RS256", "kid": self.kid} | header
         protected = {name: value for name, value in protected.items() if value is not None}
-        registry = jws.JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
-        payload = json.dumps(claims).encode()
-        return jws.serialize_compact(protected, payload, key or key_named(self.kid), _ALGORITHMS, registry)
+        said = ".".join(spelled(json.dumps(part).encode()) for part in (protected, claims))
+        private = (key or key_named(self.kid)).private_key
+        assert private is not None
+        return f"{said}.{spelled(private.sign(said.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+    def confuse(self, claims: Mapping[str, Any]) -> str:
+        """Sign with HS256, and the public key as the secret: algorithm confusion."""
+        said = ".".join(spelled(json.dumps(part).encode()) for part in ({"alg": "HS256", "kid": self.kid}, claims))
+        secret = key_named(self.kid).as_pem(private=False)
+        return f"{said}.{spelled(hmac.digest(secret, said.encode(), 'sha256'))}"
 
     def authorize(self, location: str, subject: str = "sub-alice", **changes: Any) -> dict[str, str]:  # noqa: ANN401 - claims
         """Do what a browser and a person do there; return what the browser brings back."""
@@ -95,7 +105,7 @@ class LocalIssuer:
         if (
             code is None
             or form.get("redirect_uri") != code["redirect_uri"]
-            or base64.urlsafe_b64encode(verifier).decode().rstrip("=") != code["code_challenge"]
+            or spelled(verifier) != code["code_challenge"]
         ):
             return 400, {"error": "invalid_grant"}
         access_token = secrets.token_urlsafe(16)
@@ -103,7 +113,7 @@ class LocalIssuer:
         said = {
             "aud": code["client_id"],
             "nonce": code["nonce"],
-            "at_hash": base64.urlsafe_b64encode(half).decode().rstrip("="),
+            "at_hash": spelled(half),
         } | json.loads(code["changes"])
         id_token = self.sign(self.claims(code["subject"], **said))
         return 200, {"access_token": access_token, "token_type": "Bearer", "id_token": id_token}

@@ -52,10 +52,13 @@ def _own_fields(kind: type[Fact]) -> tuple[str, ...]:
     return names
 
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+
+
 def _plain(value: object) -> object:
+    if type(value) in _AS_THEY_ARE:
+        return value
     match value:
-        case str() if type(value) is str:
-            return value
         case Sealed():
             return value.commitment
         case datetime():

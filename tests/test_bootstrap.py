@@ -135,3 +135,10 @@ def test_a_broker_that_is_told_to_end_leaves_in_good_order(tmp_path: Path) -> No
         process.kill()
         process.communicate()
     assert not (settings.state_dir / "countersign.db-wal").exists()
+
+
+def test_what_the_first_sweep_does_not_need_is_not_loaded_before_it() -> None:
+    heavy = "alembic", "boto3", "fastapi", "starlette", "uvicorn", "jinja2", "webauthn"
+    script = f"import sys, countersign.bootstrap; print(*(name for name in {heavy!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

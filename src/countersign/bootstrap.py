@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import structlog
 
@@ -65,9 +65,6 @@ from countersign.service.submission import Submissions
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
 from countersign.store import Store
-
-if TYPE_CHECKING:
-    from countersign.providers.vault import VaultProvider
 
 logger = structlog.get_logger(__name__)
 
@@ -250,7 +247,6 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             wrap_ttl_s=settings.openbao.wrap_ttl_s,
             context=ssl.create_default_context(cafile=settings.openbao.ca_file) if settings.openbao.ca_file else None,
         )
-        _demand_fit_rights(vault)
         made["vault"] = vault
     if settings.aws is not None:
         from countersign.providers.aws import AwsProvider, AwsSettings  # noqa: PLC0415
@@ -289,17 +285,19 @@ def _receiver(name: str, access: WebhookAccess) -> Receiver:
     )
 
 
-def _demand_fit_rights(vault: VaultProvider) -> None:
-    """Refuse to start with a login at OpenBao that may too much or too little; with OpenBao away, start and end what is due."""
-    try:
-        unfit = vault.unfit_rights()
-    except ProviderTrouble as trouble:
-        logger.warning("the broker's rights at OpenBao could not be looked at", trouble=str(trouble))
-        return
-    if unfit:
-        raise ConfigError(
-            [Problem(where="openbao", expected="the rights of the module's broker policy", got=each) for each in unfit]
-        )
+def _demand_fit_rights(providers: Mapping[str, Provider]) -> None:
+    """Refuse to serve with a login at OpenBao that may too much or too little; with OpenBao away, serve and end what is due."""
+    from countersign.providers.vault import VaultProvider  # noqa: PLC0415 - a broker without OpenBao never loads it
+
+    for vault in (each for each in providers.values() if isinstance(each, VaultProvider)):
+        try:
+            unfit = vault.unfit_rights()
+        except ProviderTrouble as trouble:
+            logger.warning("the broker's rights at OpenBao could not be looked at", trouble=str(trouble))
+            continue
+        if unfit:
+            expected = "the rights of the module's broker policy"
+            raise ConfigError([Problem(where="openbao", expected=expected, got=each) for each in unfit])
 
 
 def build(settings: Settings) -> Running:
@@ -376,6 +374,9 @@ def serve(settings: Settings) -> None:
         running = build(settings)
         running.metronome.start()
         try:
+            if settings.openbao is not None:
+                # While the first sweep is at work: whatever these rights are, what is due is ended with them.
+                _demand_fit_rights(running.broker.issuer.providers)
             _listen(running, settings)
         finally:
             running.metronome.stop()

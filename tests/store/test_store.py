@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from tests.world import Clock, World
 
 from countersign.auditlog.merkle import root_of
@@ -122,6 +124,18 @@ def test_the_migrated_schema_is_the_one_that_the_code_speaks_of(store: Store) ->
     for table in schema.metadata.sorted_tables:
         columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
         assert columns == {column.name: column.nullable for column in table.columns}, table.name
+
+
+def test_the_schema_that_is_called_the_newest_is_the_newest_step() -> None:
+    folder = Path(str(schema.__file__)).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_current_head() == schema.REVISION
+
+
+def test_a_schema_of_another_step_is_brought_up_and_not_taken_for_the_newest(store: Store) -> None:
+    with store._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(CommandError, match="0000"):
+        store.migrate()
 
 
 def test_a_database_that_is_away_is_one_clear_refusal(clock: Clock) -> None:

@@ -30,6 +30,9 @@ class Moment(sa.TypeDecorator[datetime]):
         return None if value is None else read(value)
 
 
+REVISION = "0001"
+"""The newest step in `migrations/versions`: a database that is there already needs none."""
+
 metadata = sa.MetaData()
 
 

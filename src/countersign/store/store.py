@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from countersign.auditlog.leaf import Entry
 from countersign.domain.refusals import Conflict, LogUnavailable
 from countersign.domain.timestamps import trim
-from countersign.store import log
+from countersign.store import log, schema
 from countersign.store.engine import make_engine
 from countersign.store.unit import Tx
 
@@ -52,9 +50,14 @@ class Store:
         Raises:
             LogUnavailable: the database cannot be reached.
         """
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._faults(), self._engine.connect() as connection:
+            if _revision(connection) == schema.REVISION:
+                return
+            from alembic import command  # noqa: PLC0415 - takes a quarter of a second, which a restart has better use for
+            from alembic.config import Config  # noqa: PLC0415 - as above
+
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -131,3 +134,11 @@ class Store:
             raise LogUnavailable(
                 "the database cannot be written, so nothing happened", hint="try again; the operator is told by /readyz"
             ) from error
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """Return the step that the database's schema is at, None for an empty database."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found

@@ -13,7 +13,8 @@ import pytest
 
 from countersign.config.catalog import load_catalog, parse_catalog
 from countersign.config.problems import ConfigError
-from countersign.domain.entitlement import Caps, Delivery, Environment, Factor, Parameter, Target
+from countersign.domain.entitlement import Caps, Delivery, Factor, Parameter, Target
+from countersign.domain.environment import Environment
 
 TARGET = {"id": "orders-db", "provider": "vault", "kind": "postgresql", "settings": {"port": 5432, "tags": ["a", True]}}
 ENTITLEMENT = {

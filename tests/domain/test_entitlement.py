@@ -14,11 +14,11 @@ from countersign.domain.entitlement import (
     Catalog,
     Delivery,
     Entitlement,
-    Environment,
     Factor,
     Parameter,
     Target,
 )
+from countersign.domain.environment import Environment
 from countersign.domain.people import Directory, Group, Person, Role
 from countersign.domain.refusals import Invalid
 

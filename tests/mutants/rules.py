@@ -37,20 +37,46 @@ def mutant(name: str, *edits: tuple[str, str, str]) -> Mutant:
 MUTANTS = (
     mutant(
         "the requester counts among the signers",
-        (REVIEW, "if person == requester or person in", "if person in"),
+        (REVIEW, "if person == requester:", "if False:"),
+        (JUDGEMENT, "account.person == self.requester:", "False:"),
     ),
     mutant(
         "a requester may review his own request by another account",
         (REQUESTS, "if principal.person == request.person:", "if principal.id == request.principal:"),
-        (REVIEW, "if person == requester or person in", "if person in"),
+        (REVIEW, "if person == requester:", "if False:"),
+        (JUDGEMENT, "account.person == self.requester:", "False:"),
     ),
     mutant(
         "machines sign",
         (REQUESTS, "if not principal.human:", "if False:"),
+        (JUDGEMENT, "if not account.human:", "if False:"),
+    ),
+    mutant(
+        "an account of the other side of the seal signs",
+        (REQUESTS, "        rules.demand_account(principal, entitlement)\n", ""),
+        (JUDGEMENT, "if not self.rules.believes(account, self.entitlement):", "if False:"),
+    ),
+    mutant(
+        "an account of the other side of the seal asks and draws",
+        ("service/rules.py", "        if environment not in principal.environments:\n", "        if False:\n"),
+        ("service/rules.py", "        if not self.believes(principal, entitlement):\n", "        if False:\n"),
+    ),
+    mutant(
+        "whose account signed is not looked at again",
+        (JUDGEMENT, "if account is not None and account.person == self.requester:", "if False:"),
+        (JUDGEMENT, "if account is None or account.person != said.person:", "if account is None:"),
+    ),
+    mutant(
+        "an account that is gone still signs",
+        (
+            JUDGEMENT,
+            "if account is None or account.person != said.person:",
+            "if account is None: return None\n        if False:",
+        ),
     ),
     mutant(
         "membership is enough, the approver role is not asked for",
-        (REVIEW, "person in directory.machines_only or Role.APPROVER not in directory.roles_of(person)", "False"),
+        (REVIEW, "if Role.APPROVER not in directory.roles_of(person):", "if False:"),
     ),
     mutant(
         "groups are counted, not people",
@@ -79,14 +105,14 @@ MUTANTS = (
     ),
     mutant(
         "a denial counts as a signature",
-        (JUDGEMENT, "r.decision is Decision.APPROVE and r.digest == digest", "r.digest == digest"),
+        (JUDGEMENT, "return self.decision is Decision.APPROVE and self.hindrance", "return self.hindrance"),
         (REQUESTS, "            if decision is Decision.DENY:\n", "            if False:\n"),
         (JUDGEMENT, "if any(review.decision is Decision.DENY for review in reviews):", "if False:"),
     ),
     mutant(
         "a review of any digest counts",
         (REQUESTS, "if digest != request.digest:", "if False:"),
-        (JUDGEMENT, " and r.digest == digest", ""),
+        (JUDGEMENT, "if said.digest != self.digest:", "if False:"),
     ),
     mutant(
         "approvers are not judged again at the draw",
@@ -94,7 +120,7 @@ MUTANTS = (
     ),
     mutant(
         "the requester is not judged again at the draw",
-        (JUDGEMENT, "if not entitlement.may_be_requested_by(request.person, asker):", "if False:"),
+        (JUDGEMENT, "    demand_may_ask(account, entitlement, rules)\n", ""),
     ),
     mutant(
         "the rule is not pinned at the draw",
@@ -217,11 +243,11 @@ MUTANTS = (
     ),
     mutant(
         "who wrote a rule signs under it",
-        (JUDGEMENT, "signers = rules.directory.without(rules.authors_of(entitlement.id))", "signers = rules.directory"),
+        (JUDGEMENT, "if person in self.rules.authors_of(self.entitlement.id):", "if False:"),
+        ("service/rules.py", ".without(self.authors_of(entitlement.id) | frozenset(behind))", ""),
     ),
     mutant(
         "who wrote a rule asks under it",
         (GRANTING, "if person in rules.authors_of(entitlement_id):", "if False:"),
-        (JUDGEMENT, "asker = rules.directory.without(rules.authors_of(entitlement.id))", "asker = rules.directory"),
     ),
 )

@@ -41,6 +41,8 @@ def directories(draw: st.DrawFn) -> dict[str, Any]:
                 accounts += [{"id": person, "person": person}, {"id": f"{person}-ci", "person": person, "human": False}]
             case "machine":
                 accounts += [{"id": f"{person}-ci", "person": person, "human": False}]
+    sides = st.sampled_from([["production"]] * 4 + [["development"], ["staging", "development"]])
+    accounts = [account | {"environments": draw(sides)} for account in accounts]
     groups = [
         {"id": group, "members": draw(some), "roles": draw(st.sets(st.sampled_from(ACTING), min_size=1).map(sorted))}
         for group in GROUPS
@@ -70,6 +72,8 @@ def catalogs(draw: st.DrawFn) -> dict[str, Any]:
         item = entitlement(f"e{number}", owner="g0", review=draw(rules), requesters=draw(asking), caps=CAPS)
         if draw(st.booleans()):
             del item["requesters"]
+        if draw(st.sampled_from([False, False, True])):
+            item |= {"environment": "development", "target": "other-db"}
         if draw(st.booleans()):
             item["break_glass"] = {"review": draw(rules), "max_duration_s": 600, "per_incident": 20}
         items.append(item)

@@ -21,6 +21,7 @@ from countersign.config.catalog_file import (
 )
 from countersign.config.issuer_file import IssuerTable
 from countersign.config.problems import ConfigError, Problem, located, problems_of, shown
+from countersign.config.sealing import sealing_problems
 from countersign.config.tomlfile import read_toml
 from countersign.domain.entitlement import BreakGlass, Caps, Catalog, Entitlement, Factor, Parameter, Target
 from countersign.domain.refusals import Invalid
@@ -60,6 +61,7 @@ def parse_catalog(source: Mapping[str, Any], *, longest_access_s: int = LONGEST_
             for problem in _Check(file, source, position, longest_access_s).problems(item)
         ),
     ]
+    problems += sealing_problems({item.id: item for item in file.target}, file.entitlement, source)
     if problems:
         raise ConfigError(problems)
     targets = {item.id: _target(item) for item in file.target}

@@ -22,7 +22,8 @@ from countersign.config.table import (
     Wait,
 )
 from countersign.config.trust_file import TrustTable
-from countersign.domain.entitlement import Delivery, Environment
+from countersign.domain.entitlement import Delivery
+from countersign.domain.environment import Environment
 
 LONGEST_ACCESS_S = 12 * 3600
 MOST_DRAWS = 100

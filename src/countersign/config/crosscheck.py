@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from countersign.config.problems import Problem, Severity, shown
 from countersign.domain.entitlement import BreakGlass, Catalog, Entitlement, Factor
+from countersign.domain.environment import Environment
 from countersign.domain.issuer import PIPELINE_CLAIMS, Use
 from countersign.domain.people import Directory, Role
 from countersign.domain.review import could_be_reached
@@ -20,12 +22,11 @@ def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
     An error (a group that the directory does not know) refuses the pair. A warning marks what nobody can do, which is
     safe and seldom meant.
     """
-    approvers = directory.holders(Role.APPROVER) - directory.machines_only
-    requesters = directory.holders(Role.REQUESTER)
+    circles = {environment: _Circle.of(directory.within(environment)) for environment in Environment}
     found = [
         problem
         for entitlement in catalog.entitlements.values()
-        for problem in _Pair(entitlement, directory, approvers, requesters).problems()
+        for problem in _Pair(entitlement, circles[entitlement.environment]).problems()
     ]
     found += [
         Problem(where=f"trust.notices.{group}", expected="a group of the directory", got=shown(group))
@@ -63,16 +64,28 @@ def _mappings(trust: Trust, directory: Directory) -> Iterator[Problem]:
                 yield Problem(where=where, expected="groups that the directory knows", got=shown(group))
 
 
-class _Pair:
-    """One entitlement before the directory."""
+@dataclass(frozen=True, kw_only=True)
+class _Circle:
+    """The directory as one environment sees it, and who could sign and ask there."""
 
-    def __init__(
-        self, entitlement: Entitlement, directory: Directory, approvers: frozenset[str], requesters: frozenset[str]
-    ) -> None:
+    directory: Directory
+    approvers: frozenset[str]
+    requesters: frozenset[str]
+
+    @classmethod
+    def of(cls, directory: Directory) -> _Circle:
+        approvers = directory.holders(Role.APPROVER) - directory.machines_only
+        return cls(directory=directory, approvers=approvers, requesters=directory.holders(Role.REQUESTER))
+
+
+class _Pair:
+    """One entitlement before the people of its environment."""
+
+    def __init__(self, entitlement: Entitlement, circle: _Circle) -> None:
         self._entitlement = entitlement
-        self._directory = directory
-        self._approvers = approvers
-        self._requesters = requesters
+        self._directory = circle.directory
+        self._approvers = circle.approvers
+        self._requesters = circle.requesters
 
     def problems(self) -> Iterator[Problem]:
         yield from self._owner()
@@ -96,7 +109,11 @@ class _Pair:
         if group not in self._directory.groups:
             yield self._problem(key, "a group of the directory", shown(group), Severity.ERROR)
         elif not self._directory.members(group):
-            got = f"{shown(group)}, which is empty and means nobody"
+            environment = self._entitlement.environment
+            if self._directory.groups[group].members:
+                got = f"{shown(group)}, where nobody has an account for {environment}: it means nobody"
+            else:
+                got = f"{shown(group)}, which is empty and means nobody"
             yield self._problem(key, "a group with members", got, Severity.WARNING)
 
     def _owner(self) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from countersign.config.issuer_file import ClaimName, Subject
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of, shown
 from countersign.config.table import Name, SchemaVersion, Table, Value
 from countersign.config.tomlfile import read_toml
+from countersign.domain.environment import Environment, crosses_the_seal
 from countersign.domain.people import CONFLICTS, Directory, Group, Person, Principal, Role
 
 
@@ -26,6 +27,19 @@ def _is_displayable(text: str) -> str:
     if text != text.strip() or not text.isprintable():
         raise expected("printable characters on one line, without blanks at the ends")
     return text
+
+
+def _is_sealed(environments: tuple[Environment, ...]) -> tuple[Environment, ...]:
+    if crosses_the_seal(environments):
+        raise expected("either production alone or others (production is sealed from the rest: another account)")
+    return environments
+
+
+Environments = Annotated[
+    tuple[Annotated[Environment, Field(strict=False)], ...],
+    Field(strict=False, min_length=1),
+    AfterValidator(_is_sealed),
+]
 
 
 class PersonTable(Table):
@@ -41,6 +55,7 @@ class PrincipalTable(Table):
     id: Name
     person: Name
     human: bool = True
+    environments: Environments = (Environment.PRODUCTION,)
     issuer: Name | None = None
     subject: Subject | None = None
     claims: dict[ClaimName, Value] = Field(default_factory=dict)
@@ -203,6 +218,7 @@ def _directory(file: DirectoryFile) -> Directory:
             id=item.id,
             person=item.person,
             human=item.human,
+            environments=frozenset(item.environments),
             issuer=item.issuer,
             subject=item.subject,
             claims=tuple(sorted(item.claims.items())),

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from countersign.config.problems import expected
 from countersign.config.sections import Address
 from countersign.config.table import Name, Table, Value
-from countersign.domain.entitlement import Environment
+from countersign.domain.environment import Environment
 from countersign.domain.issuer import Issuer, Use
 
 LONGEST_FRESHNESS_S = 7 * 24 * 3600

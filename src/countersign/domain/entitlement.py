@@ -16,6 +16,7 @@ from typing import Any
 
 from countersign.domain.canonical import digest
 from countersign.domain.emergency import Emergency
+from countersign.domain.environment import Environment
 from countersign.domain.people import Directory, Role
 from countersign.domain.refusals import Invalid
 from countersign.domain.trust import Trust
@@ -28,14 +29,6 @@ class Delivery(StrEnum):
 
     DIRECT = "direct"
     WRAPPED = "wrapped"
-
-
-class Environment(StrEnum):
-    """What the target is part of; production is sealed from everything else."""
-
-    PRODUCTION = "production"
-    STAGING = "staging"
-    DEVELOPMENT = "development"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from countersign.domain.canonical import digest
+from countersign.domain.environment import PRODUCTION_ONLY, Environment
 from countersign.domain.refusals import NotPermitted
 
 DIRECTORY_LABEL = "countersign/directory/v2"
@@ -55,6 +56,7 @@ class Principal:
 
     Attributes:
         human: False for what acts by itself; it may ask and draw, and never signs.
+        environments: what it is for, on one side of the seal between production and the rest.
         issuer: the identity issuer that vouches for it; None for a bearer token of the embedded stack.
         subject: its name at the issuer, which is never reused there; never an e-mail address.
         claims: for a pipeline, what its tokens must say word for word, as sorted pairs.
@@ -66,6 +68,7 @@ class Principal:
     id: str
     person: str
     human: bool = True
+    environments: frozenset[Environment] = PRODUCTION_ONLY
     issuer: str | None = None
     subject: str | None = None
     claims: tuple[tuple[str, str], ...] = ()
@@ -76,6 +79,8 @@ class Principal:
     def document(self) -> dict[str, object]:
         """Return what the directory says of it as plain JSON; what is not said is not in it."""
         said: dict[str, object] = {"id": self.id, "person": self.person, "human": self.human}
+        if self.environments != PRODUCTION_ONLY:
+            said["environments"] = sorted(self.environments)
         if self.issuer is not None:
             said["issuer"] = self.issuer
         if self.subject is not None:
@@ -132,6 +137,12 @@ class Directory:
             and each.claims
             and all(claims.get(name) == value for name, value in each.claims)
         )
+
+    def within(self, environment: Environment) -> Directory:
+        """Return the directory as one environment sees it: only accounts that are for it, and only persons who have one."""
+        principals = {p.id: p for p in self.principals.values() if environment in p.environments}
+        strangers = self.persons.keys() - {principal.person for principal in principals.values()}
+        return replace(self, principals=principals, disabled=self.disabled | strangers)
 
     def is_active(self, person: str) -> bool:
         """Say whether the person exists and is not disabled."""

@@ -7,7 +7,7 @@ of approvers fills the factors is a bipartite matching, solved exactly by augmen
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,13 +34,29 @@ class Review:
     at: datetime
 
 
+class Hindrance(StrEnum):
+    """Why somebody's word does not count, or would not."""
+
+    OWN_REQUEST = "own-request"
+    OTHER_DIGEST = "wrong-digest"
+    UNRESOLVED = "unresolved"
+    OTHER_ENVIRONMENT = "other-environment"
+    BEHIND = "behind-the-request"
+    AUTHOR = "author-of-the-rule"
+    DISABLED = "disabled"
+    MACHINE = "machine"
+    NO_ROLE = "not-an-approver"
+    NOT_NAMED = "not-in-a-named-group"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FactorStanding:
-    """How far one factor is filled: `have` of `count`, counted so that each person counts once over all factors."""
+    """How far one factor is filled: `have` of `count`, counted so that a person counts once over all, and `by` whom."""
 
     group: str
     count: int
     have: int
+    by: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +71,22 @@ class Quorum:
         return bool(self.factors) and all(f.have >= f.count >= 1 for f in self.factors)
 
 
+def hindrance_to(rule: Sequence[Factor], *, person: str, requester: str, directory: Directory) -> Hindrance | None:
+    """Return why `person` may not sign for `requester` under a rule as the directory stands now; None when he may."""
+    if person == requester:
+        return Hindrance.OWN_REQUEST
+    if not directory.is_active(person):
+        return Hindrance.DISABLED
+    if person in directory.machines_only:
+        return Hindrance.MACHINE
+    if Role.APPROVER not in directory.roles_of(person):
+        return Hindrance.NO_ROLE
+    return None if any(person in directory.members(f.group) for f in rule) else Hindrance.NOT_NAMED
+
+
 def eligible_for(rule: Sequence[Factor], *, person: str, requester: str, directory: Directory) -> frozenset[str]:
     """Return the rule's groups in which `person` may sign for `requester`; empty means not at all, as for machines."""
-    if person == requester or person in directory.machines_only or Role.APPROVER not in directory.roles_of(person):
+    if hindrance_to(rule, person=person, requester=requester, directory=directory) is not None:
         return frozenset()
     return frozenset(f.group for f in rule if person in directory.members(f.group))
 
@@ -93,14 +122,26 @@ def count_quorum(rule: Sequence[Factor], *, approvers: Collection[str], requeste
 
     for person in may_sit:
         seat(person, set())
-    have = [0] * len(rule)
-    for chair in taken:
-        have[seats[chair]] += 1
+    sitting: list[list[str]] = [[] for _ in rule]
+    for chair, person in taken.items():
+        sitting[seats[chair]].append(person)
     return Quorum(
         factors=tuple(
-            FactorStanding(group=factor.group, count=factor.count, have=have[index])
+            FactorStanding(
+                group=factor.group, count=factor.count, have=len(sitting[index]), by=tuple(sorted(sitting[index]))
+            )
             for index, factor in enumerate(rule)
         )
+    )
+
+
+def could_sign(rule: Sequence[Factor], requester: str, directory: Directory) -> frozenset[str]:
+    """Return everybody who may sign for `requester` under a rule as the directory stands now."""
+    named = {person for factor in rule for person in directory.members(factor.group)}
+    return frozenset(
+        person
+        for person in named
+        if hindrance_to(rule, person=person, requester=requester, directory=directory) is None
     )
 
 

@@ -63,7 +63,7 @@ def view_of(tx: Tx, rules: Rules, envelope: Envelope) -> EnvelopeView:
     entitlement = rules.catalog.entitlements.get(envelope.entitlement)
     if entitlement is None or entitlement.rule_digest != envelope.rule_digest:
         return EnvelopeView(envelope=envelope, signers=signers, quorum=None, uses_left=left, state="void")
-    able = still_sign(signers, requester=NOBODY, entitlement=entitlement, rules=rules)
+    able = still_sign(tx, envelope, requester=NOBODY, entitlement=entitlement, rules=rules)
     quorum = count_quorum(
         entitlement.review, approvers=able, requester=NOBODY, directory=rules.directory_for(entitlement)
     )

@@ -8,7 +8,7 @@ from countersign.domain.entitlement import Entitlement
 from countersign.domain.facts import GrantOpened
 from countersign.domain.grant import Grant
 from countersign.domain.ids import GRANT
-from countersign.domain.people import Role
+from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import NotEligible, ReviewOutstanding
 from countersign.domain.request import Request, RequestEvent
 from countersign.service.endings import decide_request
@@ -86,6 +86,22 @@ def refuse_while_owed(tx: Tx, person: str, emergency: Emergency, entitlement: En
         rule=f"entitlement {entitlement.id}: break_glass.per_incident = {most}, and one incident at a time",
         hint="have it reviewed, or let somebody else on call ask",
     )
+
+
+def demand_may_ask(principal: Principal, entitlement: Entitlement, rules: Rules) -> None:
+    """Refuse who may not ask for an entitlement, with this account, as the rules stand.
+
+    Raises:
+        NotEligible: naming the rule.
+    """
+    rules.demand_account(principal, entitlement)
+    if not entitlement.may_be_requested_by(principal.person, rules.directory_for(entitlement)):
+        raise NotEligible(
+            f"{principal.person} may not request {entitlement.id}",
+            rule=f"entitlement {entitlement.id}: requesters",
+            hint="ask a catalog author, if it should be otherwise",
+        )
+    refuse_author(principal.person, entitlement.id, rules)
 
 
 def refuse_author(person: str, entitlement_id: str, rules: Rules) -> None:

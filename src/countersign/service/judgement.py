@@ -6,14 +6,16 @@ against the rule and the directory in force, and the rule must be the one that w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from countersign.domain.entitlement import Entitlement
-from countersign.domain.envelope import FEWEST_SIGNERS, Envelope
+from countersign.domain.entitlement import Entitlement, Factor
+from countersign.domain.envelope import FEWEST_SIGNERS, Envelope, Signature
 from countersign.domain.people import Role
 from countersign.domain.refusals import ApprovalVoid, NotEligible
 from countersign.domain.request import Request, RequestState
-from countersign.domain.review import Decision, Quorum, count_quorum, eligible_for
+from countersign.domain.review import Decision, Hindrance, Quorum, Review, count_quorum, hindrance_to
+from countersign.service.granting import demand_may_ask
 from countersign.service.rules import Rules
 from countersign.store import Tx
 
@@ -26,22 +28,107 @@ class Judged:
     approvers: tuple[str, ...]
 
 
-def standing_of(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules) -> tuple[Quorum, tuple[str, ...]]:
-    """Return how far the rule is filled by approvals of the exact digest, and the persons who gave them.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """One person's word on a request, or on the envelope that it opened, and why it counts for nothing now, if it does."""
 
-    Where the request opened an envelope, those are the signatures of the envelope's digest. Who wrote the rule in force does
-    not count under it.
+    person: str
+    principal: str
+    decision: Decision
+    hindrance: Hindrance | None
+
+    @property
+    def counts(self) -> bool:
+        """Say whether it is an approval that counts."""
+        return self.decision is Decision.APPROVE and self.hindrance is None
+
+
+def words_on(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules) -> tuple[Word, ...]:
+    """Return every word on a request, weighed as people, accounts and rules stand now.
+
+    Where the request opened an envelope, the signatures of the envelope's digest are the words.
     """
     if request.emergency is not None and request.emergency.envelope is not None:
         envelope = tx.envelope(request.emergency.envelope)
-        approvers = () if envelope is None else signers_of(tx, envelope)
-    else:
-        digest = request.digest
-        words = tx.reviews(request.id)
-        approvers = tuple(sorted({r.person for r in words if r.decision is Decision.APPROVE and r.digest == digest}))
-    signers = rules.signers(entitlement, behind=request.behind)
-    rule = entitlement.rule_for(request.emergency)
-    return count_quorum(rule, approvers=approvers, requester=request.person, directory=signers), approvers
+        return () if envelope is None else words_on_envelope(tx, envelope, request.person, entitlement, rules)
+    scale = Scale(
+        digest=request.digest,
+        rule=entitlement.rule_for(request.emergency),
+        requester=request.person,
+        behind=request.behind,
+        entitlement=entitlement,
+        rules=rules,
+    )
+    return tuple(scale.weigh(each, each.decision) for each in tx.reviews(request.id))
+
+
+def words_on_envelope(
+    tx: Tx, envelope: Envelope, requester: str, entitlement: Entitlement, rules: Rules
+) -> tuple[Word, ...]:
+    """Return every signature of an envelope as an approval for a requester, weighed as things stand now."""
+    scale = Scale(
+        digest=envelope.digest, rule=entitlement.review, requester=requester, entitlement=entitlement, rules=rules
+    )
+    return tuple(scale.weigh(each, Decision.APPROVE) for each in tx.signatures(envelope.id))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """What words are weighed against: the digest, the rule and the people, as they stand now."""
+
+    digest: str
+    rule: Sequence[Factor]
+    requester: str
+    entitlement: Entitlement
+    rules: Rules
+    behind: frozenset[str] = frozenset()
+
+    def weigh(self, said: Review | Signature, decision: Decision) -> Word:
+        """Return a word with what it is worth."""
+        return Word(person=said.person, principal=said.principal, decision=decision, hindrance=self._hindrance(said))
+
+    def _hindrance(self, said: Review | Signature) -> Hindrance | None:
+        """Judge by the account that spoke: whose it is *now* decides whose word it is."""
+        account = self.rules.directory.principals.get(said.principal)
+        if said.digest != self.digest:
+            return Hindrance.OTHER_DIGEST
+        if account is not None and account.person == self.requester:
+            return Hindrance.OWN_REQUEST
+        if account is None or account.person != said.person:
+            return Hindrance.UNRESOLVED
+        if not account.human:
+            return Hindrance.MACHINE
+        if not self.rules.believes(account, self.entitlement):
+            return Hindrance.OTHER_ENVIRONMENT
+        return self.hindrance_of(said.person)
+
+    def hindrance_of(self, person: str) -> Hindrance | None:
+        """Say why a person's word would not count, whatever his account."""
+        if person in self.behind:
+            return Hindrance.BEHIND
+        if person in self.rules.authors_of(self.entitlement.id):
+            return Hindrance.AUTHOR
+        people = self.rules.directory_for(self.entitlement)
+        if self.rules.directory.is_active(person) and not people.is_active(person):
+            return Hindrance.OTHER_ENVIRONMENT
+        return hindrance_to(self.rule, person=person, requester=self.requester, directory=people)
+
+
+def standing_of(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules) -> tuple[Quorum, tuple[str, ...]]:
+    """Return how far the rule is filled by the words that count, and all persons who approved the exact digest."""
+    words = words_on(tx, request, entitlement=entitlement, rules=rules)
+    approvers = {
+        word.person
+        for word in words
+        if word.decision is Decision.APPROVE and word.hindrance is not Hindrance.OTHER_DIGEST
+    }
+    quorum = count_quorum(
+        entitlement.rule_for(request.emergency),
+        approvers=[word.person for word in words if word.counts],
+        requester=request.person,
+        directory=rules.signers(entitlement, behind=request.behind),
+    )
+    return quorum, tuple(sorted(approvers))
 
 
 def signers_of(tx: Tx, envelope: Envelope) -> tuple[str, ...]:
@@ -50,13 +137,10 @@ def signers_of(tx: Tx, envelope: Envelope) -> tuple[str, ...]:
     return tuple(sorted({each.person for each in tx.signatures(envelope.id) if each.digest == digest}))
 
 
-def still_sign(signers: tuple[str, ...], *, requester: str, entitlement: Entitlement, rules: Rules) -> frozenset[str]:
-    """Return those who signed an envelope and still might, for this requester."""
-    directory = rules.signers(entitlement)
+def still_sign(tx: Tx, envelope: Envelope, *, requester: str, entitlement: Entitlement, rules: Rules) -> frozenset[str]:
+    """Return those who signed an envelope and whose signature counts now, for this requester."""
     return frozenset(
-        each
-        for each in signers
-        if eligible_for(entitlement.review, person=each, requester=requester, directory=directory)
+        word.person for word in words_on_envelope(tx, envelope, requester, entitlement, rules) if word.counts
     )
 
 
@@ -84,7 +168,7 @@ def judge_envelope(tx: Tx, request: Request, *, envelope_id: str, entitlement: E
         raise ApprovalVoid(f"{envelope.id} was signed under another rule", rule="a changed rule voids its envelopes")
     if tx.times_opened(envelope.id) > envelope.uses:
         raise ApprovalVoid(f"{envelope.id} was opened more than {envelope.uses} times", rule=f"uses = {envelope.uses}")
-    able = still_sign(signers, requester=request.person, entitlement=entitlement, rules=rules)
+    able = still_sign(tx, envelope, requester=request.person, entitlement=entitlement, rules=rules)
     if len(able) < FEWEST_SIGNERS:
         raise ApprovalVoid(
             f"{len(able)} of those who signed {envelope.id} may still sign",
@@ -102,11 +186,14 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
         ApprovalVoid: the approvals no longer suffice, one is a denial, or the record does not add up.
     """
     entitlement = rules.pinned(request.entitlement, request.rule_digest)
-    asker = rules.signers(entitlement)
-    if not entitlement.may_be_requested_by(request.person, asker):
+    account = rules.directory.principals.get(request.principal)
+    if account is None or account.person != request.person:
         raise NotEligible(
-            f"{request.person} may no longer request {entitlement.id}", rule=f"entitlement {entitlement.id}: requesters"
+            f"{request.principal} no longer leads to {request.person}",
+            rule="what cannot be resolved to a person is part of no approval",
+            hint="ask again, with an account of yours",
         )
+    demand_may_ask(account, entitlement, rules)
     if request.state is not RequestState.APPROVED or not (
         request.digest == granted_digest == tx.stored_digest(request.id)
     ):

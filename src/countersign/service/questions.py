@@ -15,7 +15,7 @@ from countersign.domain.lease import Lease
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import Invalid, NotFound
 from countersign.domain.request import Request, RequestState
-from countersign.domain.review import Quorum, Review
+from countersign.domain.review import Quorum, Review, could_sign
 from countersign.providers.base import Preview
 from countersign.service.judgement import standing_of
 from countersign.service.office import Office
@@ -183,11 +183,9 @@ class Questions:
             preview = self.submissions.preview(request, entitlement)
         except Invalid:
             preview = None
-        done = {review.person for review in reviews} | {request.person}
-        signers = rules.signers(entitlement, behind=request.behind)
-        eligible = {
-            p for f in entitlement.rule_for(request.emergency) for p in signers.members(f.group)
-        } & signers.holders(Role.APPROVER)
+        done = {review.person for review in reviews}
+        people = rules.signers(entitlement, behind=request.behind)
+        able = could_sign(entitlement.rule_for(request.emergency), request.person, people)
         return RequestView(
             request=request,
             reviews=reviews,
@@ -195,7 +193,7 @@ class Questions:
             preview=preview,
             grant=grant,
             latest_end=latest_end(request, entitlement, grant, preview),
-            may_review=tuple(sorted(eligible - done)) if request.state is RequestState.PENDING else (),
+            may_review=tuple(sorted(able - done)) if request.state is RequestState.PENDING else (),
             comments=comments,
             counter=counter,
             taken_up_by=taken_up_by,

@@ -235,11 +235,11 @@ class Requests:
             )
         if not principal.human:
             raise NotEligible(f"{principal.id} is not a human principal", rule="only people sign")
-        rules.demand_issuer(principal, entitlement)
+        rules.demand_account(principal, entitlement)
         refuse_author(principal.person, entitlement.id, rules)
         rule = entitlement.rule_for(request.emergency)
-        directory = rules.directory_for(entitlement)
-        groups = eligible_for(rule, person=principal.person, requester=request.person, directory=directory)
+        people = rules.directory_for(entitlement)
+        groups = eligible_for(rule, person=principal.person, requester=request.person, directory=people)
         if not groups:
             names = ", ".join(f.group for f in rule)
             raise NotEligible(

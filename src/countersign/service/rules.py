@@ -16,6 +16,7 @@ from typing import Any
 from countersign.config.catalog import parse_catalog
 from countersign.config.directory import parse_directory
 from countersign.domain.entitlement import Catalog, Entitlement
+from countersign.domain.environment import Environment
 from countersign.domain.facts import BROKER, RulebookAdopted
 from countersign.domain.issuer import GroupWord, withheld
 from countersign.domain.people import Directory, Principal
@@ -47,29 +48,53 @@ class Rules:
         """The roster less the memberships that no issuer confirms, by the most patient of the environments' bounds."""
         return self._confirmed(None)
 
+    @cached_property
+    def _by_environment(self) -> dict[Environment, Directory]:
+        return {}
+
     def directory_for(self, entitlement: Entitlement) -> Directory:
-        """Return the roster less the memberships that no issuer confirms lately enough for the entitlement's environment."""
-        return self._confirmed(entitlement.environment)
+        """Return the roster as the entitlement's environment sees it.
+
+        That is without who has no account for it, and without the memberships that no issuer confirms lately enough there.
+        """
+        environment = entitlement.environment
+        if environment not in self._by_environment:
+            self._by_environment[environment] = self._confirmed(environment).within(environment)
+        return self._by_environment[environment]
 
     def signers(self, entitlement: Entitlement, *, behind: Iterable[str] = ()) -> Directory:
         """Return the directory by which signatures count: without who wrote the rule, and without who is behind the request."""
         return self.directory_for(entitlement).without(self.authors_of(entitlement.id) | frozenset(behind))
 
-    def demand_issuer(self, principal: Principal, entitlement: Entitlement) -> None:
-        """Refuse a principal whose issuer is not believed in the entitlement's environment.
+    def demand_account(self, principal: Principal, entitlement: Entitlement) -> None:
+        """Refuse an account that is for the other side of the seal, or whose issuer is not believed there.
 
         Raises:
-            NotEligible: naming the issuer.
+            NotEligible: naming the environments, or the issuer.
         """
-        if principal.issuer is None:
-            return
-        issuer = self.catalog.trust.issuers.get(principal.issuer)
-        if issuer is None or issuer.freshness(entitlement.environment) is None:
+        environment = entitlement.environment
+        if environment not in principal.environments:
             raise NotEligible(
-                f"{principal.issuer} is not believed for {entitlement.environment}",
+                f"{principal.id} is an account for {', '.join(sorted(principal.environments))}, and {entitlement.id} is"
+                f" of {environment}",
+                rule="environments are sealed: what is of one is asked, signed and drawn with accounts for it",
+                hint=f"use an account that is for {environment}",
+            )
+        if not self.believes(principal, entitlement):
+            raise NotEligible(
+                f"{principal.issuer} is not believed for {environment}",
                 rule=f"issuer {principal.issuer}: environments",
                 hint="sign in by another issuer",
             )
+
+    def believes(self, principal: Principal, entitlement: Entitlement) -> bool:
+        """Say whether an account is for the entitlement's environment, and its issuer believed there."""
+        environment = entitlement.environment
+        if principal.issuer is None:
+            return environment in principal.environments
+        issuer = self.catalog.trust.issuers.get(principal.issuer)
+        fresh = None if issuer is None else issuer.freshness(environment)
+        return fresh is not None and environment in principal.environments
 
     def _confirmed(self, environment: str | None) -> Directory:
         return self.roster.withholding(

@@ -12,10 +12,10 @@ from countersign.domain.entitlement import Entitlement
 from countersign.domain.facts import RequestSubmitted
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.people import Principal
-from countersign.domain.refusals import Invalid, Limit, NotEligible
+from countersign.domain.refusals import Invalid, Limit
 from countersign.domain.request import Request, RequestState
 from countersign.providers.base import Order, Preview, Unfit
-from countersign.service.granting import refuse_author, refuse_while_owed
+from countersign.service.granting import demand_may_ask, refuse_while_owed
 from countersign.service.office import Office, refuse_if_stopped
 from countersign.service.rules import Rules
 from countersign.store import Tx
@@ -67,13 +67,7 @@ class Submissions:
             Refused: with the code of the rule that refuses, or `invalid` naming the field.
         """
         refuse_if_stopped(tx, person=principal.person, entitlement=entitlement.id, provider=entitlement.provider)
-        rules.demand_issuer(principal, entitlement)
-        if not entitlement.may_be_requested_by(principal.person, rules.directory_for(entitlement)):
-            raise NotEligible(
-                f"{principal.person} may not request {entitlement.id}",
-                rule=f"entitlement {entitlement.id}: requesters",
-            )
-        refuse_author(principal.person, entitlement.id, rules)
+        demand_may_ask(principal, entitlement, rules)
         request = self._draft(tx, principal, entitlement, ask)
         self.preview(request, entitlement)
         self._refuse_beyond_caps(tx, request, entitlement)

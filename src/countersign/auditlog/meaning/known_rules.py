@@ -9,6 +9,7 @@ from typing import Any
 
 from countersign.domain.canonical import digest
 from countersign.domain.entitlement import Factor
+from countersign.domain.environment import PRODUCTION_ONLY, Environment
 from countersign.domain.people import Directory, Group, Person, Principal, Role
 from countersign.domain.review import count_quorum, eligible_for
 from countersign.domain.rule_texts import documents
@@ -32,6 +33,7 @@ class KnownRules:
     sections: Mapping[str, Any]
     authors: Mapping[str, frozenset[str]]
     disabled: frozenset[str] = frozenset()
+    _within: dict[Environment, Directory] = field(default_factory=dict, repr=False)
     _asks: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
     _seats: dict[tuple[str, str, bool], frozenset[str]] = field(default_factory=dict, repr=False)
     _quorums: dict[tuple[object, ...], bool] = field(default_factory=dict, repr=False)
@@ -67,7 +69,12 @@ class KnownRules:
         return Directory(
             persons={each["id"]: Person(id=each["id"], name=each["id"]) for each in said["persons"]},
             principals={
-                each["id"]: Principal(id=each["id"], person=each["person"], human=each["human"])
+                each["id"]: Principal(
+                    id=each["id"],
+                    person=each["person"],
+                    human=each["human"],
+                    environments=frozenset(map(Environment, each.get("environments", PRODUCTION_ONLY))),
+                )
                 for each in said["principals"]
             },
             groups={
@@ -104,8 +111,11 @@ class KnownRules:
         return self._asks[asked]
 
     def signers(self, entitlement: str) -> Directory:
-        """Return the directory in which who wrote the rule holds nothing."""
-        return self.directory.without(self.authors.get(entitlement, frozenset()))
+        """Return the directory as the entitlement's environment sees it, in which who wrote the rule holds nothing."""
+        environment = Environment(self.entitlements[entitlement]["environment"])
+        if environment not in self._within:
+            self._within[environment] = self.directory.within(environment)
+        return self._within[environment].without(self.authors.get(entitlement, frozenset()))
 
     def may_sign(self, person: str, groups: Iterable[str], entitlement: str, *, emergency: bool) -> bool:
         """Say whether a person could sign in the name of all these groups, for anybody else."""

@@ -11,6 +11,9 @@ An entitlement that knows break-glass has two such rules, and the answer is the 
 signatures of the normal rule, at least two of them, and none of its signers opens it: nobody reaches by an envelope what the
 same persons do not reach without.
 
+An account is for some environments only. So each entitlement is asked about with those persons alone who have an account for
+its environment: one to ask with, and one that is no machine's to sign with.
+
 Nothing else in the rules adds a signer: no role waives a seat, and no verb of one person approves, grants or changes a group.
 What two authors together can do is change the rules themselves; who they are is said apart.
 """
@@ -21,6 +24,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
 from countersign.domain.entitlement import Catalog, Entitlement, Factor
+from countersign.domain.environment import Environment
 from countersign.domain.people import CONFLICTS, Directory, Role
 from countersign.domain.proving.powers import powers
 from countersign.domain.proving.proof import Answer, Finding, Overlap, People, Proof, Severity, Way, Witness
@@ -31,20 +35,24 @@ class Prover:
     """Answers questions about one catalog and one directory; the directory is counted once."""
 
     def __init__(self, catalog: Catalog, directory: Directory) -> None:
-        """Count the directory."""
+        """Count the directory, as each environment sees it."""
         self._catalog = catalog
         self._directory = directory
-        self._census = Census.of(directory)
-        self._overlaps: dict[tuple[str, str], People] = {}
+        self._censuses = {
+            environment: Census.of(directory.within(environment))
+            for environment in sorted({item.environment for item in catalog.entitlements.values()})
+        }
+        self._overlaps: dict[tuple[Environment, str, str], People] = {}
 
     def can_reach(self, entitlement: Entitlement, coalition: Collection[str]) -> bool:
         """Say whether these persons, acting together and nobody else with them, can obtain a credential."""
-        askers = self._census.askers(entitlement) & frozenset(coalition)
-        return any(self._fills(rule, askers, frozenset(coalition)) for rule in rules_of(entitlement))
+        census = self._censuses[entitlement.environment]
+        askers = census.askers(entitlement) & frozenset(coalition)
+        return any(_fills(rule, askers, frozenset(coalition), census) for rule in rules_of(entitlement))
 
     def answer(self, entitlement: Entitlement) -> Answer:
         """Return what is true of one entitlement."""
-        askers = self._census.askers(entitlement)
+        askers = self._censuses[entitlement.environment].askers(entitlement)
         review, *others = (self._way(entitlement, rule, askers) for rule in rules_of(entitlement))
         return Answer(
             entitlement=entitlement.id,
@@ -52,27 +60,23 @@ class Prover:
             owner=entitlement.owner,
             alone=People.of(askers if 1 in {way.least for way in (review, *others)} else frozenset()),
             requesters=People.of(askers),
-            owners=People.of(self._census.members.get(entitlement.owner, frozenset())),
+            owners=People.of(self._directory.members(entitlement.owner)),
             owner_signs=entitlement.owner in seats_of(entitlement.review),
             review=review,
             break_glass=others[0] if others else None,
         )
 
-    def _fills(self, rule: Sequence[Factor], askers: frozenset[str], coalition: frozenset[str]) -> bool:
-        seats = seats_of(rule)
-        able = {group: sorted(self._census.signers(group) & coalition) for group in set(seats)}
-        return bool(seats) and any(seat_all(seats, able, without=(asker,)) is not None for asker in sorted(askers))
-
     def _way(self, entitlement: Entitlement, rule: Sequence[Factor], askers: frozenset[str]) -> Way:
         seats = seats_of(rule)
-        stuck, witness = self._served(seats, askers)
-        both = askers & frozenset[str]().union(*(self._census.signers(group) for group in set(seats)))
+        census = self._censuses[entitlement.environment]
+        stuck, witness = _served(seats, askers, census)
+        both = askers & frozenset[str]().union(*(census.signers(group) for group in set(seats)))
         return Way(
             rule=symbolic(entitlement, rule),
             least=None if witness is None else 1 + len(witness.signers),
             witness=witness,
             nobody_for=People.of(stuck),
-            two_factors=tuple(self._shared(rule)),
+            two_factors=tuple(self._shared(rule, entitlement.environment)),
             each_other=People.of(both),
             taking_turns=_pair(both) if len(seats) == 1 else None,
         )
@@ -110,34 +114,15 @@ class Prover:
                 return proposing, approving
         return None
 
-    def _served(self, seats: tuple[str, ...], askers: frozenset[str]) -> tuple[frozenset[str], Witness | None]:
-        """Return whose requests nobody could approve, and a witness for one whose request somebody could."""
-        signing = self._census.signing
-        anyway = seat_all(seats, signing) if seats else None
-        if anyway is None:
-            return askers, None
-        sitting = frozenset(seat.person for seat in anyway)
-        stuck: set[str] = set()
-        found: list[tuple[str, tuple[Seat, ...]]] = []
-        for person in sorted(askers & sitting):
-            seating = seat_all(seats, signing, without=(person,))
-            if seating is None:
-                stuck.add(person)
-            else:
-                found.append((person, seating))
-        free = min(askers - sitting, default=None)
-        if free is not None:
-            found.insert(0, (free, anyway))
-        witness = Witness(requester=found[0][0], signers=found[0][1]) if found else None
-        return frozenset(stuck), witness
-
-    def _shared(self, rule: Sequence[Factor]) -> Iterator[Overlap]:
+    def _shared(self, rule: Sequence[Factor], environment: Environment) -> Iterator[Overlap]:
+        census = self._censuses[environment]
         groups = sorted({factor.group for factor in rule})
-        for pair in combinations(groups, 2):
-            if pair not in self._overlaps:
-                self._overlaps[pair] = People.of(self._census.signers(pair[0]) & self._census.signers(pair[1]))
-            if self._overlaps[pair].count:
-                yield Overlap(groups=pair, people=self._overlaps[pair])
+        for one, other in combinations(groups, 2):
+            key = environment, one, other
+            if key not in self._overlaps:
+                self._overlaps[key] = People.of(census.signers(one) & census.signers(other))
+            if self._overlaps[key].count:
+                yield Overlap(groups=(one, other), people=self._overlaps[key])
 
     def _conflicts(self) -> Iterator[Finding]:
         for one, other in CONFLICTS:
@@ -194,3 +179,31 @@ def findings_of(answer: Answer) -> Iterator[Finding]:
 def _pair(persons: frozenset[str]) -> tuple[str, str] | None:
     first, *others = sorted(persons)[:2] or [""]
     return (first, others[0]) if others else None
+
+
+def _fills(rule: Sequence[Factor], askers: frozenset[str], coalition: frozenset[str], census: Census) -> bool:
+    seats = seats_of(rule)
+    able = {group: sorted(census.signers(group) & coalition) for group in set(seats)}
+    return bool(seats) and any(seat_all(seats, able, without=(asker,)) is not None for asker in sorted(askers))
+
+
+def _served(seats: tuple[str, ...], askers: frozenset[str], census: Census) -> tuple[frozenset[str], Witness | None]:
+    """Return whose requests nobody could approve, and a witness for one whose request somebody could."""
+    signing = census.signing
+    anyway = seat_all(seats, signing) if seats else None
+    if anyway is None:
+        return askers, None
+    sitting = frozenset(seat.person for seat in anyway)
+    stuck: set[str] = set()
+    found: list[tuple[str, tuple[Seat, ...]]] = []
+    for person in sorted(askers & sitting):
+        seating = seat_all(seats, signing, without=(person,))
+        if seating is None:
+            stuck.add(person)
+        else:
+            found.append((person, seating))
+    free = min(askers - sitting, default=None)
+    if free is not None:
+        found.insert(0, (free, anyway))
+    witness = Witness(requester=found[0][0], signers=found[0][1]) if found else None
+    return frozenset(stuck), witness

@@ -107,7 +107,11 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             root_token = starters.submit(openbao.start).result()
             database.result()
             assert root_token is not None
-            yield Stack(postgres=postgres, openbao=openbao, vault=provision_vault(postgres, openbao, root_token))
+            yield Stack(
+                postgres=postgres,
+                openbao=openbao,
+                vault=provision_vault(postgres, openbao, root_token, people=("alice", "bob")),
+            )
         finally:
             openbao.kill()
             postgres.stop_immediate()

@@ -20,6 +20,7 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 ClaimName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 Subject = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
 """What OpenID Connect says of a subject, without blanks."""
+Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,100}$")]
 Freshness = Annotated[int, Field(ge=1, le=LONGEST_FRESHNESS_S)]
 
 
@@ -39,6 +40,7 @@ class IssuerTable(Table):
     cli_audience: Value | None = None
     algorithms: Annotated[tuple[Algorithm, ...], Field(strict=False, min_length=1)]
     environments: dict[Annotated[Environment, Field(strict=False)], Freshness] = Field(min_length=1)
+    scopes: Annotated[tuple[Scope, ...], Field(strict=False)] = ("openid",)
     person_claim: ClaimName = "sub"
     groups_claim: ClaimName | None = None
     groups: dict[Name, Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]] = Field(default_factory=dict)
@@ -52,6 +54,8 @@ class IssuerTable(Table):
             raise expected("groups_claim and groups together: a claim without a mapping confirms nothing")
         if self.person_claim in {"email", "preferred_username", "name", "nickname", "upn"}:
             raise expected("a person_claim that is never given to somebody else; e-mail addresses and names are")
+        if "openid" not in self.scopes:
+            raise expected("openid among the scopes")
         if self.use is Use.PIPELINES and not self.actor_claims:
             raise expected("actor_claims for pipelines: the humans behind one may not sign what it asks for")
         if self.use is Use.PIPELINES and (self.groups_claim or self.cli_audience):
@@ -74,6 +78,7 @@ class IssuerTable(Table):
             environments=MappingProxyType(
                 {environment.value: timedelta(seconds=span) for environment, span in self.environments.items()}
             ),
+            scopes=self.scopes,
             person_claim=self.person_claim,
             groups_claim=self.groups_claim,
             groups=MappingProxyType(dict(self.groups)),

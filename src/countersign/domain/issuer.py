@@ -37,6 +37,7 @@ class Issuer:
             binds a person to a device key.
         algorithms: the signatures that are accepted; asymmetric ones only.
         environments: by environment in which its identities may act, how old its word on groups may be there.
+        scopes: what is asked for at a sign-in; `openid` is among them.
         person_claim: the claim that a principal's `subject` is compared with.
         groups_claim: the claim that names groups; None if it asserts none.
         groups: by group of the directory, the values of which one must be among the claim's to confirm a membership.
@@ -52,6 +53,7 @@ class Issuer:
     algorithms: tuple[str, ...]
     environments: Mapping[str, timedelta]
     cli_audience: str | None = None
+    scopes: tuple[str, ...] = ("openid",)
     person_claim: str = "sub"
     groups_claim: str | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -69,6 +71,7 @@ class Issuer:
             "cli_audience": self.cli_audience,
             "algorithms": list(self.algorithms),
             "environments": {name: int(span.total_seconds()) for name, span in sorted(self.environments.items())},
+            "scopes": list(self.scopes),
             "person_claim": self.person_claim,
             "groups_claim": self.groups_claim,
             "groups": {group: list(values) for group, values in sorted(self.groups.items())},

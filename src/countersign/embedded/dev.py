@@ -56,6 +56,12 @@ def _welcome(console: Console, stack: EmbeddedStack) -> None:
     for person, part in PEOPLE.items():
         # No table: it would cut the tokens short on a narrow terminal, and these lines are all that knows them.
         console.print(f"  {person:<6} {stack.tokens[person]}  {part}")
+    console.print(
+        f"\nOr sign in at OpenBao as an identity provider (method: Username), at"
+        f" {stack.vault.identity.public_url}/sign-in/to/openbao"
+    )
+    for person, password in stack.vault.identity.passwords.items():
+        console.print(f"  {person:<6} {password}")
     console.print(f"\nThe broker listens at {stack.url}; OpenBao, PostgreSQL and the AWS emulator run beside it.")
     console.print("The tokens are written nowhere else. In another terminal:\n")
     for line in (

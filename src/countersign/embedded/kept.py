@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from countersign.embedded.openbao import EmbeddedOpenBao
 from countersign.embedded.postgres import EmbeddedPostgres
+from countersign.embedded.provision_identity import ProvisionedIdentity
 from countersign.embedded.provision_vault import ProvisionedVault
 
 FILE = "kept.json"
@@ -38,7 +39,8 @@ class Kept:
 
     def vault(self) -> ProvisionedVault:
         """Return what was provisioned then."""
-        return ProvisionedVault(**self.provisioned)
+        identity = ProvisionedIdentity(**self.provisioned["identity"])
+        return ProvisionedVault(**{**self.provisioned, "identity": identity})
 
 
 def read_kept(folder: Path) -> Kept | None:

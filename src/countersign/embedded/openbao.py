@@ -147,7 +147,7 @@ audit "file" "{self.AUDIT_DEVICE}" {{
 }}
 api_addr     = "{self.address}"
 cluster_addr = "https://127.0.0.1:{self._cluster_port}"
-ui        = false
+ui        = true
 log_level = "warn"
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Template
 from typing import Any
@@ -19,6 +19,7 @@ from psycopg import sql
 
 from countersign.embedded.openbao import EmbeddedOpenBao
 from countersign.embedded.postgres import EmbeddedPostgres
+from countersign.embedded.provision_identity import ProvisionedIdentity, provision_identity
 from countersign.providers.documents import document
 from countersign.providers.target.install import init
 
@@ -64,6 +65,7 @@ class ProvisionedVault:
         inspect_token: looks at tokens, leases and audit hashes at OpenBao; changes nothing.
         settings: the catalog target's `settings` for the demo database.
         owner_dsn: the database's superuser: for demos and tests only, never for the broker.
+        identity: OpenBao as the identity issuer of the embedded stack.
     """
 
     address: str
@@ -73,15 +75,25 @@ class ProvisionedVault:
     inspect_token: str = field(repr=False)
     owner_dsn: str = field(repr=False)
     settings: Mapping[str, Any]
+    identity: ProvisionedIdentity
 
 
-def provision_vault(postgres: EmbeddedPostgres, openbao: EmbeddedOpenBao, root_token: str) -> ProvisionedVault:
+def provision_vault(
+    postgres: EmbeddedPostgres,
+    openbao: EmbeddedOpenBao,
+    root_token: str,
+    *,
+    people: Iterable[str] = (),
+    public_url: str = "http://localhost",
+) -> ProvisionedVault:
     """Set up a fresh pair of servers; afterwards the root token is no more.
 
     Args:
         postgres: running, empty.
         openbao: running, just initialised.
         root_token: from its first start.
+        people: who gets a password, to sign in at OpenBao's own OpenID Connect provider.
+        public_url: where browsers reach the broker.
     """
     administrator_password, broker_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     _demo_database(postgres, administrator_password, broker_password)
@@ -91,6 +103,7 @@ def provision_vault(postgres: EmbeddedPostgres, openbao: EmbeddedOpenBao, root_t
     _database_engine(client, postgres, administrator_password)
     _kv_engine(client)
     role_id, secret_id = _broker_login(client)
+    identity = provision_identity(client, address=openbao.address, people=people, public_url=public_url)
     inspect_token = client.auth.token.create(
         policies=[f"{_POLICY_PREFIX}-inspect"],
         no_default_policy=True,
@@ -106,6 +119,7 @@ def provision_vault(postgres: EmbeddedPostgres, openbao: EmbeddedOpenBao, root_t
         target_dsn=postgres.dsn(DATABASE, BROKER, broker_password),
         inspect_token=inspect_token,
         owner_dsn=postgres.dsn(DATABASE),
+        identity=identity,
         settings={"mount": MOUNT, "host": "127.0.0.1", "port": postgres.port, "dbname": DATABASE},
     )
 

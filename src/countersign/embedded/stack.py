@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import urlsplit
 
 from countersign.bootstrap import found_rules, log_signer, open_store
 from countersign.config.settings import Settings, load_settings
@@ -148,13 +149,19 @@ class EmbeddedStack:
         if kept is not None:
             self.vault: ProvisionedVault = kept.vault()
         elif root_token is not None:
-            self.vault = provision_vault(self.postgres, self.openbao, root_token)
+            self.vault = provision_vault(
+                self.postgres,
+                self.openbao,
+                root_token,
+                people=PEOPLE,
+                public_url=f"http://localhost:{free_port()}",
+            )
         else:
             raise NotReady("OpenBao has state of an earlier run that was not kept whole; start without KEEP")
         if self.keep and kept is None:
             write_kept(self.folder, self.postgres, self.openbao, self.vault)
         self.account: ProvisionedAws = provision(self.aws)
-        self.port = free_port()
+        self.port = urlsplit(self.vault.identity.public_url).port or free_port()
         self.broker = Child(
             name="broker",
             command=[sys.executable, "-m", "countersign", "serve"],
@@ -165,9 +172,12 @@ class EmbeddedStack:
 
     def _write_rules(self) -> None:
         values = {"postgres_port": str(self.postgres.port), "reports_role": self.account.roles["reports"]}
-        for name in ("catalog.toml", "directory.toml"):
+        identity = self.vault.identity
+        identities = {"catalog.toml": identity.issuer(), "directory.toml": identity.principals()}
+        for name, tables in identities.items():
             text = resources.files("countersign.embedded").joinpath(name).read_text(encoding="utf-8")
-            (self.folder / name).write_text(Template(text).safe_substitute(values), encoding="utf-8")
+            text = Template(text).safe_substitute(values) + tables
+            (self.folder / name).write_text(text, encoding="utf-8")
 
     def _issue_tokens(self) -> None:
         settings = self.settings()
@@ -188,6 +198,7 @@ class EmbeddedStack:
             "catalog_path": str(self.folder / "catalog.toml"),
             "directory_path": str(self.folder / "directory.toml"),
             "listen_port": self.port,
+            "public_url": self.vault.identity.public_url,
             "sweep_interval_s": SWEEP_EVERY_S,
             "openbao": {
                 "addr": self.vault.address,

@@ -20,7 +20,20 @@ from countersign.domain.signin_refusals import IdentityAway, IdentityRefused
 from countersign.identity.provider import IdentityProvider
 
 LONGEST_CODE = 2048
-_KNOWN_TROUBLE = frozenset({"access_denied", "login_required", "interaction_required", "temporarily_unavailable"})
+_KNOWN_TROUBLE = frozenset(
+    {
+        "access_denied",
+        "interaction_required",
+        "invalid_request",
+        "invalid_scope",
+        "login_required",
+        "server_error",
+        "temporarily_unavailable",
+        "unauthorized_client",
+        "unsupported_response_type",
+    }
+)
+"""What is named back to a person (RFC 6749, 4.1.2.1); anything else could be anybody's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +79,7 @@ class CodeFlow:
         """What the ID token must bear."""
         return self.nonce or self._derived("nonce")
 
-    def location(self, *, scopes: str) -> str:
+    def location(self) -> str:
         """Return where the browser is sent to sign in.
 
         Raises:
@@ -86,7 +99,7 @@ class CodeFlow:
                 self.client_id,
                 "code",
                 redirect_uri=self.redirect_uri,
-                scope=scopes,
+                scope=" ".join(self.provider.issuer.scopes),
                 state=self.state,
                 **extra,
             )

@@ -31,7 +31,6 @@ from countersign.store import SignInBegun, Tx
 BEGUN_LASTS = timedelta(minutes=10)
 SIGNATURE_BYTES = 64
 SECRET_BYTES = 32
-SCOPES = "openid profile groups"
 ACTOR = f"{BROKER}/sign-in"
 
 
@@ -83,7 +82,7 @@ class SignIn:
         if not is_own_path(return_to):
             raise Invalid("return_to must be a path of this site", field="return_to")
         secret = spell(self.office.randomness(SECRET_BYTES))
-        location = self._flow(self._provider(issuer_id), secret).location(scopes=SCOPES)
+        location = self._flow(self._provider(issuer_id), secret).location()
         with self.office.store.begin() as tx:
             tx.begin_sign_in(
                 SignInBegun(hash=hashed(secret), issuer=issuer_id, return_to=return_to, expires_at=tx.now + BEGUN_LASTS)

@@ -125,6 +125,7 @@ class EmbeddedStack:
             "postgres": {"dsn": self.vault.owner_dsn},
             "aws": {"endpoint_url": self.aws.endpoint_url},
             "log": {"key": self.log_key()},
+            "sign_in": {"url": self.vault.identity.public_url, "passwords": dict(self.vault.identity.passwords)},
         }
 
     def log_key(self) -> str:

@@ -119,6 +119,7 @@ class World:
     directory: dict[str, Any] = field(default_factory=lambda: DIRECTORY)
     followers: Sequence[Follower] = field(default=(), init=False)
     sources: list[RecordSource] = field(default_factory=list, init=False)
+    signer: Ed25519Signer = field(default_factory=lambda: Ed25519Signer.generate("test.example/log"), init=False)
 
     def __post_init__(self) -> None:
         self.provider = FakeProvider(clock=self.clock)
@@ -143,7 +144,7 @@ class World:
             store=self.store,
             providers={"fake": self.provider},
             sources=self.sources,
-            signer=Ed25519Signer.generate("test.example/log"),
+            signer=self.signer,
             tokens_allowed=True,
             sweep_every=timedelta(seconds=1),
             followers=self.followers,

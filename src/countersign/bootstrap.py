@@ -33,11 +33,13 @@ from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
 from countersign.providers.base import Provider, ProviderTrouble
 from countersign.providers.records import RecordSource
+from countersign.providers.witness import WitnessWire
 from countersign.record_sources import aws_principal, make_sources
 from countersign.scheduler import Beat, Metronome
 from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
 from countersign.service.control import Control
+from countersign.service.cosigning import Cosigning
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
@@ -117,6 +119,8 @@ def assemble(
     identities = identities or Identities(public_url="http://localhost")
     sessions, control = Sessions(office=office), Control(office=office)
     records = Records(office=office, sources=sources)
+    publication = Publication(office=office, evidence=evidence, public=log_public)
+    cosigning = Cosigning(office=office, publication=publication, submit=WitnessWire().submit)
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
@@ -130,7 +134,7 @@ def assemble(
         rulemaking=Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources)),
         envelopes=Envelopes(office=office, submissions=submissions),
         afterwards=Afterwards(office=office),
-        issuer=Issuer(office=office, providers=providers),
+        issuer=Issuer(office=office, providers=providers, cosigning=cosigning),
         sweeper=Sweeper(
             office=office,
             providers=providers,
@@ -141,8 +145,9 @@ def assemble(
         records=records,
         idling=Idling(office=office, records=records),
         evidence=evidence,
-        publication=Publication(office=office, evidence=evidence, public=log_public),
-        followers=Followers(office=office, followers=followers, me=secrets.token_hex(16)),
+        publication=publication,
+        cosigning=cosigning,
+        followers=Followers(office=office, followers=[cosigning, *followers], me=secrets.token_hex(16)),
         events=Events(office=office),
     )
     beats = [

@@ -57,6 +57,7 @@ GET /audit/questions/reconstruct/{id} | not-permitted | not-permitted | not-perm
 GET /audit/findings                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /events                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /followers                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /witnesses                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 POST /stop                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
 GET /stops                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted | not-permitted | ok
@@ -214,6 +215,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /audit/findings": lambda api, who, _: api.get(who, "/v1/audit/findings"),
     "GET /events": lambda api, who, _: api.get(who, "/v1/events"),
     "GET /followers": lambda api, who, _: api.get(who, "/v1/followers"),
+    "GET /witnesses": lambda api, who, _: api.get(who, "/v1/witnesses"),
     "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),
     "POST /stop": lambda api, who, _: api.post(who, "/v1/stop", json={"scope": "all", "reason": "fire"}),
     "GET /stops": lambda api, who, _: api.get(who, "/v1/stops"),

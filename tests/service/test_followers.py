@@ -242,9 +242,8 @@ def test_a_log_that_is_shorter_than_what_was_followed_is_told_aloud(world: World
         tx._connection.execute(sa.update(table).values(next=10_000))
     world.follow()
     assert lag(world).alarming
-    assert world.broker.followers.checks() == {
-        "follower reader": f"has followed 10000 entries of a log that has {size_of(world)}"
-    }
+    told = world.broker.followers.checks()["follower reader"]
+    assert told == f"has followed 10000 entries of a log that has {size_of(world)}"
 
 
 def test_names_are_not_shared(world: World) -> None:
@@ -255,7 +254,7 @@ def test_names_are_not_shared(world: World) -> None:
 def test_operators_and_auditors_see_the_lag_and_nobody_else(world: World) -> None:
     world.follow(Reader(trouble=raising(Unfinished("away"))))
     for who in ("olga", "erin"):
-        [found] = world.broker.followers.lags(world.principal(who))
+        [found] = [each for each in world.broker.followers.lags(world.principal(who)) if each.name == "reader"]
         assert (found.name, found.behind, found.error) == ("reader", size_of(world), "away")
     for who in ("alice", "bob", "frank"):
         with pytest.raises(NotPermitted):

@@ -25,6 +25,7 @@ from countersign.api import (
     requests,
     rulemaking,
     signing_in,
+    witnesses,
 )
 from countersign.api.delivery import Delivery
 from countersign.api.rim import Rim
@@ -73,6 +74,7 @@ def make_app(
         publication,
         followers,
         events,
+        witnesses,
     ):
         app.include_router(part.router)
     for router in (signing_in.anyone, signing_in.mine, signing_in.pages):

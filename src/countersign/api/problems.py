@@ -82,6 +82,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "provider-refused": (502, "The provider said no"),
     "identity-away": (503, "The identity issuer does not serve"),
     "provider-away": (503, "The provider does not serve"),
+    "not-cosigned": (503, "The witnesses do not vouch"),
     "stopped": (503, "Access is stopped"),
     "log-unavailable": (503, "The log cannot be written"),
 }
@@ -92,6 +93,7 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     "too-slow": {"Connection": "close"},
     "provider-away": {"Retry-After": "5"},
     "identity-away": {"Retry-After": "5"},
+    "not-cosigned": {"Retry-After": "5"},
     "log-unavailable": {"Retry-After": "1"},
 }
 

@@ -99,6 +99,7 @@ EXIT_OF_CODE: Mapping[str, Exit] = {
     "conflict": Exit.FAILURE,
     "provider-refused": Exit.FAILURE,
     "provider-away": Exit.AWAY,
+    "not-cosigned": Exit.AWAY,
     "log-unavailable": Exit.AWAY,
 }
 """What the broker's codes mean to a script."""

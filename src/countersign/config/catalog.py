@@ -108,6 +108,7 @@ class _Check:
 
     def __init__(self, file: CatalogFile, source: object, position: int, longest_access_s: int) -> None:
         self._targets = {item.id: item for item in file.target}
+        self._witnesses = len(file.trust.witness)
         self._source = source
         self._position = position
         self._longest = longest_access_s
@@ -124,6 +125,8 @@ class _Check:
             yield from self._parameter(name, parameter)
         if item.break_glass is not None:
             yield from self._break_glass(item, item.break_glass)
+        if item.cosigned and not self._witnesses:
+            yield self._problem("cosigned", expected="false while there is no [[trust.witness]]", got="true")
 
     def _break_glass(self, item: EntitlementTable, table: BreakGlassTable) -> Iterator[Problem]:
         if not item.min_duration_s <= table.max_duration_s <= item.max_duration_s:
@@ -246,4 +249,5 @@ def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
         description=table.description,
         idle=None if table.idle_s is None else timedelta(seconds=table.idle_s),
         break_glass=None if table.break_glass is None else _break_glass(table.break_glass, owner=table.owner),
+        cosigned=table.cosigned,
     )

@@ -96,6 +96,7 @@ class EntitlementTable(Table):
     description: Line = ""
     idle_s: Annotated[int, Field(ge=60)] | None = None
     break_glass: BreakGlassTable | None = None
+    cosigned: bool = False
 
 
 class CatalogFile(Table):

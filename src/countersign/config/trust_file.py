@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from countersign.auditlog.note import NotAKey
+from countersign.auditlog.witnessing import read_witness_key
 from countersign.config.issuer_file import IssuerTable
+from countersign.config.problems import expected
 from countersign.config.sections import Address, Receiver
 from countersign.config.table import Name, Table
-from countersign.domain.trust import SIX_YEARS_DAYS, Trust
+from countersign.domain.trust import SIX_YEARS_DAYS, Trust, TrustedWitness
 
 LONGEST_RETENTION_DAYS = 36_525
+MOST_WITNESSES = 15
+"""With the log's own, sixteen signatures: what every reader of notes must accept."""
 Origin = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(/[a-z0-9._-]+)*$", max_length=200)]
+
+
+def _is_witness_key(text: str) -> str:
+    try:
+        read_witness_key(text)
+    except NotAKey:
+        raise expected("a witness's public key (name+id+key, of type 0x04)") from None
+    return text
+
+
+class WitnessTable(Table):
+    """`[[trust.witness]]`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    vkey: Annotated[str, Field(max_length=400), AfterValidator(_is_witness_key)]
+    url: Address
+
+    @model_validator(mode="after")
+    def _is_named_alike(self) -> Self:
+        if read_witness_key(self.vkey).name != self.name:
+            raise expected("the name that the key bears")
+        return self
 
 
 class TrustTable(Table):
@@ -25,6 +52,17 @@ class TrustTable(Table):
     notices: dict[Name, Annotated[list[Receiver], Field(min_length=1, max_length=8)]] = Field(default_factory=dict)
     issuer: Annotated[tuple[IssuerTable, ...], Field(strict=False)] = ()
 
+    witness: Annotated[tuple[WitnessTable, ...], Field(strict=False, max_length=MOST_WITNESSES)] = ()
+    witness_quorum: Annotated[int, Field(ge=0, le=MOST_WITNESSES)] = 0
+
+    @model_validator(mode="after")
+    def _is_a_quorum(self) -> Self:
+        if len({each.vkey.split("+", 2)[2] for each in self.witness}) < len(self.witness):
+            raise expected("each witness once")
+        if not min(1, len(self.witness)) <= self.witness_quorum <= len(self.witness):
+            raise expected("a witness_quorum of at least one, and no more than there are witnesses")
+        return self
+
     def meaning(self) -> Trust:
         """Return what the table says."""
         return Trust(
@@ -33,4 +71,6 @@ class TrustTable(Table):
             retention_days=self.retention_days,
             notices=MappingProxyType({group: tuple(names) for group, names in self.notices.items()}),
             issuers=MappingProxyType({each.id: each.meaning() for each in self.issuer}),
+            witnesses=tuple(TrustedWitness(name=each.name, vkey=each.vkey, url=each.url) for each in self.witness),
+            witness_quorum=self.witness_quorum,
         )

@@ -143,6 +143,7 @@ class Entitlement:
 
     Attributes:
         idle: a lease that nobody used for so long ends early; None where that does not matter.
+        cosigned: no credential is made before witnesses have seen that it was going to be.
     """
 
     id: str
@@ -165,46 +166,48 @@ class Entitlement:
     description: str = ""
     break_glass: BreakGlass | None = None
     idle: timedelta | None = None
+    cosigned: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
-        return (
-            {
-                "id": self.id,
-                "owner": self.owner,
-                "environment": self.environment.value,
-                "provider": self.provider,
-                "target": {
-                    "id": self.target.id,
-                    "provider": self.target.provider,
-                    "kind": self.target.kind,
-                    "settings": self.target.settings,
-                },
-                "parameters": {p.name: p.document() for p in self.parameters.values()},
-                "grants": self.grants,
-                "min_duration_s": _seconds(self.min_duration),
-                "max_duration_s": _seconds(self.max_duration),
-                "review_ttl_s": _seconds(self.review_ttl),
-                "draw_ttl_s": _seconds(self.draw_ttl),
-                "draws": self.draws,
-                "backstop_s": _seconds(self.backstop),
-                "delivery": self.delivery.value,
-                "review": [{"group": f.group, "count": f.count} for f in self.review],
-                "requesters": self.requesters,
-                "caps": {
-                    "pending_per_person": self.caps.pending_per_person,
-                    "open_per_person": self.caps.open_per_person,
-                    "open_per_target": self.caps.open_per_target,
-                    "seconds_per_person_day": self.caps.seconds_per_person_day,
-                },
-                "description": self.description,
-            }
-            | ({} if self.break_glass is None else {"break_glass": self.break_glass.document()})
-            | self._idle_document()
-        )
-
-    def _idle_document(self) -> dict[str, int]:
-        return {} if self.idle is None else {"idle_s": _seconds(self.idle)}
+        document: dict[str, Any] = {
+            "id": self.id,
+            "owner": self.owner,
+            "environment": self.environment.value,
+            "provider": self.provider,
+            "target": {
+                "id": self.target.id,
+                "provider": self.target.provider,
+                "kind": self.target.kind,
+                "settings": self.target.settings,
+            },
+            "parameters": {p.name: p.document() for p in self.parameters.values()},
+            "grants": self.grants,
+            "min_duration_s": _seconds(self.min_duration),
+            "max_duration_s": _seconds(self.max_duration),
+            "review_ttl_s": _seconds(self.review_ttl),
+            "draw_ttl_s": _seconds(self.draw_ttl),
+            "draws": self.draws,
+            "backstop_s": _seconds(self.backstop),
+            "delivery": self.delivery.value,
+            "review": [{"group": f.group, "count": f.count} for f in self.review],
+            "requesters": self.requesters,
+            "caps": {
+                "pending_per_person": self.caps.pending_per_person,
+                "open_per_person": self.caps.open_per_person,
+                "open_per_target": self.caps.open_per_target,
+                "seconds_per_person_day": self.caps.seconds_per_person_day,
+            },
+            "description": self.description,
+        }
+        # What was added later stands there only where it is said, so that older rules keep their digests.
+        if self.break_glass is not None:
+            document["break_glass"] = self.break_glass.document()
+        if self.idle is not None:
+            document["idle_s"] = _seconds(self.idle)
+        if self.cosigned:
+            document["cosigned"] = True
+        return document
 
     @cached_property
     def rule_digest(self) -> str:

@@ -156,6 +156,12 @@ class ProviderAway(Refused):
     code = "provider-away"
 
 
+class NotCosigned(Refused):
+    """Witnesses did not vouch in time for the intent to issue; no credential exists."""
+
+    code = "not-cosigned"
+
+
 class ProviderRefused(Refused):
     """The provider said no to what was approved; no credential exists."""
 

@@ -18,6 +18,25 @@ SIX_YEARS_DAYS = 2192
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrustedWitness:
+    """Somebody elsewhere who vouches that our log only grows.
+
+    Attributes:
+        name: the name in its signatures.
+        vkey: its public key (name+id+key, type 0x04).
+        url: where checkpoints are submitted, without `/add-checkpoint`.
+    """
+
+    name: str
+    vkey: str
+    url: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {"name": self.name, "vkey": self.vkey, "url": self.url}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trust:
     """What was countersigned about the outside. Absent values decide nothing, and leave the catalog's digest as it was.
 
@@ -27,6 +46,8 @@ class Trust:
         retention_days: how long evidence must be kept, in days.
         notices: by group, the webhooks by which its members are told when they were skipped in an emergency.
         issuers: by id, whose words about identities are believed.
+        witnesses: who is asked to cosign checkpoints.
+        witness_quorum: how many of them make a checkpoint cosigned; zero only where there are none.
     """
 
     log_origin: str | None = None
@@ -34,6 +55,8 @@ class Trust:
     retention_days: int = SIX_YEARS_DAYS
     notices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     issuers: Mapping[str, Issuer] = field(default_factory=lambda: MappingProxyType({}))
+    witnesses: tuple[TrustedWitness, ...] = ()
+    witness_quorum: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return everything that differs from saying nothing, as plain JSON; what is stored and hashed."""
@@ -48,4 +71,7 @@ class Trust:
             said["notices"] = {group: sorted(receivers) for group, receivers in sorted(self.notices.items())}
         if self.issuers:
             said["issuers"] = [issuer.document() for _, issuer in sorted(self.issuers.items())]
+        if self.witnesses:
+            said["witness"] = [each.document() for each in self.witnesses]
+            said["witness_quorum"] = self.witness_quorum
         return said

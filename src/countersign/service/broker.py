@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from countersign.service.afterwards import Afterwards
 from countersign.service.control import Control
+from countersign.service.cosigning import Cosigning
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
@@ -50,5 +51,6 @@ class Broker:
     idling: Idling
     evidence: Evidence
     publication: Publication
+    cosigning: Cosigning
     followers: Followers
     events: Events

@@ -1,12 +1,17 @@
-"""Evidence: signed checkpoints over the log, and verification of the log as it stands in the database."""
+"""Evidence: signed checkpoints over the log, and the one that is shown to the world, with what witnesses said of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
-from countersign.auditlog.note import Signer
+from countersign.auditlog.note import Signature, Signer
+from countersign.auditlog.witnessing import read_witness_key, with_cosignatures
 from countersign.service.office import Office
+
+WITNESSES_WITHIN = timedelta(seconds=60)
+"""How long an older checkpoint is shown because the newer ones are not cosigned yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,7 @@ class Evidence:
             A C2SP signed note, or None while the log is empty.
         """
         with self.office.store.begin() as tx:
+            tx.serialise("checkpoint")
             head, newest = tx.head(), tx.newest_checkpoint()
             if head.size == 0 or (newest is not None and newest[0] == head.size):
                 return None if newest is None else newest[1]
@@ -36,3 +42,29 @@ class Evidence:
         with self.office.store.read() as tx:
             newest = tx.newest_checkpoint()
         return None if newest is None else newest[1]
+
+    def published_checkpoint(self) -> str | None:
+        """Return the checkpoint that is shown to the world, with its cosignatures; None before the first.
+
+        It is the newest that a quorum of witnesses cosigned. While they have been away for longer than `WITNESSES_WITHIN` it is
+        the newest, with as many as there are: whoever demands a quorum sees for himself that it is missing.
+        """
+        with self.office.store.read() as tx:
+            newest = tx.newest_checkpoint()
+            if newest is None or not tx.rulebook_seq():
+                return None if newest is None else newest[1]
+            trust = self.office.rules.current(tx).catalog.trust
+            if not trust.witnesses:
+                return newest[1]
+            keys = {each.vkey: read_witness_key(each.vkey) for each in trust.witnesses}
+            size = tx.cosigned_size(list(keys), trust.witness_quorum)
+            waiting_since = tx.first_signed_after(size)
+            if size == 0 or (waiting_since is not None and tx.now - waiting_since > WITNESSES_WITHIN):
+                size = newest[0]
+            found = tx.cosignatures(size, list(keys))
+            note = newest[1] if size == newest[0] else tx.checkpoint(size)
+        lines = [
+            Signature(name=keys[each.vkey].name, key_id=keys[each.vkey].key_id, signature=each.signature)
+            for each in found
+        ]
+        return None if note is None else with_cosignatures(note, lines)

@@ -21,6 +21,7 @@ from countersign.domain.people import Principal
 from countersign.domain.refusals import (
     AlreadyDelivered,
     Conflict,
+    NotCosigned,
     NotFound,
     ProviderAway,
     ProviderRefused,
@@ -38,6 +39,7 @@ from countersign.providers.base import (
     Reservation,
     Unfit,
 )
+from countersign.service.cosigning import Cosigning
 from countersign.service.endings import NEVER_SERVED, end_lease
 from countersign.service.judgement import Judged, judge_for_draw
 from countersign.service.office import Office, refuse_if_stopped, remember, replayed
@@ -47,6 +49,7 @@ from countersign.store import Tx
 
 logger = structlog.get_logger(__name__)
 
+COSIGNED_WITHIN_S = 3.0
 CLOCK_TOLERANCE = timedelta(seconds=2)
 OVERDUE_LIMIT = 20
 """With so many leases of one target past their time and not seen dead, nothing more is issued for it."""
@@ -66,6 +69,7 @@ class Issuer:
 
     office: Office
     providers: Mapping[str, Provider]
+    cosigning: Cosigning
 
     def draw(self, principal: Principal, grant_id: str, *, key: str | None = None) -> Drawn:
         """Redeem a grant for one set of credentials.
@@ -76,8 +80,10 @@ class Issuer:
         """
         with self.office.attempt(principal, act="draw", subject=grant_id):
             # 1. Judge everything again and commit the intent, under the id that whatever comes to exist will bear.
-            lease, order = self._intend(principal, grant_id, key)
+            lease, order, cosigned = self._intend(principal, grant_id, key)
             provider = self.providers[lease.provider]
+            if cosigned:
+                self._demand_cosigned(lease)
             # 2. Set up the handle that kills, and commit it: nothing usable exists yet.
             reservation = self._reserve(provider, lease, order)
             lease = self._commit_handle(lease, reservation)
@@ -96,7 +102,7 @@ class Issuer:
             end_lease(tx, lease, cause=Cause.UNDELIVERED, actor=f"{BROKER}/delivery", give_back=True)
         self.office.nudge()
 
-    def _intend(self, principal: Principal, grant_id: str, key: str | None) -> tuple[Lease, Order]:
+    def _intend(self, principal: Principal, grant_id: str, key: str | None) -> tuple[Lease, Order, bool]:
         with self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
             grant, request = self._granted(tx, principal, rules, grant_id)
@@ -151,7 +157,24 @@ class Issuer:
                 backstop_at=lease.backstop_at,
                 delivery=entitlement.delivery,
             )
-        return lease, order
+        return lease, order, entitlement.cosigned
+
+    def _demand_cosigned(self, lease: Lease) -> None:
+        """Wait until somebody elsewhere has seen the intent: from then on it cannot be made unhappened, whoever issues."""
+        try:
+            with self.office.store.read() as tx:
+                size = tx.head().size
+            if self.cosigning.is_cosigned(size, within_s=COSIGNED_WITHIN_S):
+                return
+        except BaseException:
+            self._abandon(lease, Cause.FAILED)
+            raise
+        self._abandon(lease, Cause.FAILED)
+        raise NotCosigned(
+            f"the witnesses did not vouch for the intent within {COSIGNED_WITHIN_S:.0f} s; no credential was made",
+            rule=f"entitlement {lease.entitlement}: cosigned",
+            hint="draw again when they answer; the draw was given back",
+        )
 
     def _granted(self, tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> tuple[Grant, Request]:
         grant = tx.grant(grant_id, lock=True)

@@ -35,12 +35,12 @@ class Publication:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def checkpoint(self) -> str:
-        """Return the newest signed checkpoint.
+        """Return the checkpoint that is shown to the world.
 
         Raises:
             NotFound: none is signed yet.
         """
-        note = self.evidence.newest_checkpoint()
+        note = self.evidence.published_checkpoint()
         if note is None:
             raise NotFound("no checkpoint is signed yet", hint="try again in a few seconds")
         return note
@@ -95,7 +95,11 @@ class Publication:
             return self._tree.consistency(old, new)
 
     def _signed(self) -> Checkpoint:
-        return self._opened(self.checkpoint())
+        """The newest checkpoint, cosigned or not: nothing beyond it is served."""
+        note = self.evidence.newest_checkpoint()
+        if note is None:
+            raise NotFound("no checkpoint is signed yet", hint="try again in a few seconds")
+        return self._opened(note)
 
     def _opened(self, note: str) -> Checkpoint:
         return open_checkpoint(note.encode("utf-8"), [self._verifier()]).checkpoint

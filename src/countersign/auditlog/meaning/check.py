@@ -15,6 +15,7 @@ from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Th
 from countersign.auditlog.meaning.ledger import Fact, Ledger, past
 from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
+from countersign.auditlog.meaning.outside import Outside
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 from countersign.auditlog.report import Failure, Report
 
@@ -63,6 +64,7 @@ class MeaningCheck:
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
+        outside = Outside(ledger=ledger)
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
@@ -100,6 +102,7 @@ class MeaningCheck:
             "lease.dead": (lives.dead,),
             "provider.anomaly": (order.strange,),
             "records.gap": (order.lost,),
+            "witness.disputed": (outside.disputed,),
             "envelope.proposed": (order.judge_act, emergencies.proposed),
             "envelope.signed": (order.judge_act, emergencies.signed),
             "envelope.revoked": (order.judge_act, emergencies.revoked),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.session import Session, with_session
 
 if TYPE_CHECKING:
@@ -84,6 +84,22 @@ def run(session: Session, *, settings: Path) -> None:
     finally:
         stopping.set()
         made.state.close()
+
+
+@witness.command("ls", short_help="How far the witnesses of a broker have come.")
+@with_session
+def list_witnesses(session: Session) -> None:
+    """Show who cosigns the broker's log, and how far each has come; exit 1 if fewer than the quorum have come to the end."""
+    found = session.client.get("/witnesses")
+    items: Sequence[Mapping[str, Any]] = found.get("items") or []
+    if session.out.as_json:
+        session.out.json(found)
+    else:
+        rows = [[each.get(name) for name in ("name", "size", "behind", "trouble")] for each in items]
+        session.out.table(["witness", "cosigned", "behind", "trouble"], rows)
+    quorum = int(found.get("quorum") or 0)
+    is_met = sum(each.get("behind") == 0 for each in items) >= quorum
+    click.get_current_context().exit(int(Exit.OK if is_met else Exit.FAILURE))
 
 
 def _look(made: Witness, stopping: threading.Event) -> None:

@@ -6,21 +6,19 @@ single bytes cannot stretch, and the certainty that a call which makes something
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import select
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 from countersign.providers.base import Away, ProviderTrouble
+from countersign.providers.bounded import BoundedConnection
 
 CONNECT_S = 2.0
 TOTAL_S = 10.0
@@ -86,7 +84,7 @@ class Wire:
         self._host, self._port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = (context or ssl.create_default_context()) if parts.scheme == "https" else None
         self._monotonic = monotonic
-        self._idle: list[_Connection] = []
+        self._idle: list[BoundedConnection] = []
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -157,7 +155,7 @@ class Wire:
             raise
         return response.status, raw
 
-    def _take(self) -> _Connection | None:
+    def _take(self) -> BoundedConnection | None:
         while True:
             with self._lock:
                 if not self._idle:
@@ -167,15 +165,15 @@ class Wire:
                 return connection
             connection.close()
 
-    def _give_back(self, connection: _Connection) -> None:
+    def _give_back(self, connection: BoundedConnection) -> None:
         with self._lock:
             if len(self._idle) < _IDLE_CONNECTIONS:
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _open(self, until: float) -> _Connection:
-        connection = _Connection(self._host, self._port, self._tls, self._monotonic)
+    def _open(self, until: float) -> BoundedConnection:
+        connection = BoundedConnection(self._host, self._port, self._tls, self._monotonic)
         connection.until = min(until, self._monotonic() + CONNECT_S)
         try:
             connection.connect()
@@ -197,84 +195,3 @@ def _reply(status: int, raw: bytes) -> Reply:
         # The text is left out: a fault may quote the statement that OpenBao ran, with the password it had just made.
         raise Away(f"OpenBao answered {status}")
     return reply
-
-
-class _Connection(HTTPConnection):
-    """A connection on which every wait ends at `until`, however slowly bytes arrive."""
-
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, monotonic: Callable[[], float]) -> None:
-        super().__init__(host, port)
-        self.until = 0.0
-        self._tls = tls
-        self._monotonic = monotonic
-
-    def connect(self) -> None:
-        plain = socket.create_connection((self.host, self.port), timeout=self._left())
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            plain.settimeout(self._left())
-            plain = self._tls.wrap_socket(plain, server_hostname=self.host)
-        self._plain = plain
-        self.sock = _Bounded(plain, self._left)
-
-    def is_quiet(self) -> bool:
-        """Say whether an idle connection is still open: nothing to read, no end of file."""
-        return self.sock is not None and not select.select([self._plain], [], [], 0)[0]
-
-    def _left(self) -> float:
-        left = self.until - self._monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-
-class _Bounded:
-    """The part of a socket that http.client uses, with the remaining time set before every wait.
-
-    http.client closes the socket of an answer that ends the connection before it reads the body; so closing waits for
-    the reader, as with a plain socket.
-    """
-
-    def __init__(self, plain: socket.socket, left: Callable[[], float]) -> None:
-        self._plain = plain
-        self._left = left
-        self._readers = 0
-        self._closing = False
-
-    def sendall(self, data: bytes) -> None:
-        self._plain.settimeout(self._left())
-        self._plain.sendall(data)
-
-    def receive_into(self, buffer: Any) -> int:  # noqa: ANN401 -- the buffer protocol has no name in Python 3.11
-        self._plain.settimeout(self._left())
-        return self._plain.recv_into(buffer)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        self._readers += 1
-        return io.BufferedReader(_Reader(self))
-
-    def reader_done(self) -> None:
-        self._readers -= 1
-        if self._closing and self._readers <= 0:
-            self._plain.close()
-
-    def close(self) -> None:
-        self._closing = True
-        if self._readers <= 0:
-            self._plain.close()
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, source: _Bounded) -> None:
-        self._source = source
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 -- the buffer protocol has no name in Python 3.11
-        return self._source.receive_into(buffer)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._source.reader_done()

@@ -25,8 +25,9 @@ from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
 from countersign.store.unit.signin_part import SignInBegun, SignInPart
+from countersign.store.unit.witnesses_part import Cosigned, WitnessesPart
 
-__all__ = ["Cursor", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
+__all__ = ["Cosigned", "Cursor", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
 
 
 class Tx(
@@ -43,6 +44,7 @@ class Tx(
     FollowersPart,
     RecordsPart,
     SignInPart,
+    WitnessesPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

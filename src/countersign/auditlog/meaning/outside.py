@@ -1,0 +1,21 @@
+"""What the log says of those who look at it from outside, in a replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from countersign.auditlog.meaning.findings import Severity
+from countersign.auditlog.meaning.ledger import Fact, Ledger
+
+
+@dataclass(slots=True)
+class Outside:
+    """Tells of disputes with witnesses. A dispute breaks nothing by itself: whether the log or the witness lied is not in it."""
+
+    ledger: Ledger
+
+    def disputed(self, index: int, fact: Fact) -> None:
+        """A witness contradicted the log."""
+        data = fact["data"]
+        told = f"{fact['subject']} contradicted the log: {data['code']}, ours {data['ours']}, theirs {data['theirs']}"
+        self.ledger.note(index, "witness-disputed", Severity.HIGH, told)

@@ -43,6 +43,7 @@ from countersign.service.cosigning import Cosigning
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
+from countersign.service.explaining import Explanations
 from countersign.service.followers import Follower, Followers
 from countersign.service.identities import Identities
 from countersign.service.idling import Idling, why_use_is_unknown
@@ -129,6 +130,7 @@ def assemble(
         leaving=Leaving(office=office, identities=identities, sessions=sessions, control=control),
         requests=Requests(office=office, submissions=submissions),
         questions=Questions(office=office, submissions=submissions),
+        explanations=Explanations(office=office),
         inquiries=Inquiries(office=office),
         control=control,
         rulemaking=Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources)),

@@ -24,6 +24,9 @@ GET /requests/{id}                   | ok            | ok            | not-found
 POST /requests/{id}/reviews          | self-review   | self-review   | not-found     | ok            | not-eligible  | ok            | not-eligible  | not-found     | not-found     | not-eligible
 POST /requests/{id}/resubmit         | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
 POST /requests/{id}/withdraw         | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
+GET /requests/{id}/why               | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+GET /grants/{id}/why                 | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+GET /entitlements/{id}/why           | ok            | ok            | not-permitted | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /grants                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /grants/{id}                     | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 POST /grants/{id}/draw               | ok            | ok            | not-found     | not-yours     | not-yours     | not-yours     | not-yours     | not-found     | not-found     | not-yours
@@ -164,6 +167,9 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     ),
     "POST /requests/{id}/resubmit": lambda api, who, scene: api.post(who, f"/v1/requests/{scene.countered}/resubmit"),
     "POST /requests/{id}/withdraw": lambda api, who, scene: api.post(who, f"/v1/requests/{scene.pending}/withdraw"),
+    "GET /requests/{id}/why": lambda api, who, scene: api.get(who, f"/v1/requests/{scene.pending}/why"),
+    "GET /grants/{id}/why": lambda api, who, scene: api.get(who, f"/v1/grants/{scene.drawn}/why"),
+    "GET /entitlements/{id}/why": lambda api, who, _: api.get(who, "/v1/entitlements/orders-db-read/why?person=alice"),
     "GET /grants": lambda api, who, _: api.get(who, "/v1/grants"),
     "GET /grants/{id}": lambda api, who, scene: api.get(who, f"/v1/grants/{scene.drawn}"),
     "POST /grants/{id}/draw": lambda api, who, scene: api.draw(scene.undrawn, who),

@@ -67,6 +67,19 @@ def test_who_would_sign_less_says_so_and_it_is_asked_in_one_step(desk: Desk) -> 
     assert desk.run("bob", "deny", again["id"], "--digest", again["digest"], "--counter-param", "x").code == 2
 
 
+def test_why_says_who_counts_and_what_would_have_to_change(desk: Desk) -> None:
+    made = desk.asked()
+    ran = desk.run("alice", "why", made["id"])
+    assert ran.code == 0
+    assert "1 more of orders-owners to sign: bob, carol" in ran.out
+    assert desk.run("erin", "why", "orders-db-read", "--person", "alice", "--json").json()["could_sign"] == [
+        "bob",
+        "carol",
+    ]
+    assert desk.run("alice", "why", made["id"], "--person", "bob").code == 2
+    assert desk.run("dave", "why", made["id"]).code != 0
+
+
 def test_denying_says_no_for_good(desk: Desk) -> None:
     made = desk.asked()
     ran = desk.run(

@@ -15,6 +15,7 @@ from countersign.api import (
     control,
     emergencies,
     events,
+    explaining,
     followers,
     grants,
     inquiries,
@@ -63,6 +64,7 @@ def make_app(
     problems.install(app)
     for part in (
         requests,
+        explaining,
         grants,
         emergencies,
         catalog,

@@ -36,6 +36,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         "Look": {
             "ls": ("looking:ls", "List requests, grants, leases or entitlements."),
             "show": ("looking:show", "Show anything by its id or a unique prefix of it."),
+            "why": ("explaining:why", "Explain a request, a grant, or what would come of asking."),
             "me": ("looking:me", "Show who you are to the broker."),
             "log": ("looking:log", "Show what happened."),
         },

@@ -10,6 +10,7 @@ from countersign.service.cosigning import Cosigning
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
+from countersign.service.explaining import Explanations
 from countersign.service.followers import Followers
 from countersign.service.idling import Idling
 from countersign.service.inquiries import Inquiries
@@ -39,6 +40,7 @@ class Broker:
     leaving: Leaving
     requests: Requests
     questions: Questions
+    explanations: Explanations
     inquiries: Inquiries
     control: Control
     rulemaking: Rulemaking

@@ -6,15 +6,15 @@ against the rule and the directory in force, and the rule must be the one that w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from countersign.domain.entitlement import Entitlement, Factor
 from countersign.domain.envelope import FEWEST_SIGNERS, Envelope, Signature
-from countersign.domain.people import Role
-from countersign.domain.refusals import ApprovalVoid, NotEligible
+from countersign.domain.people import Principal, Role
+from countersign.domain.refusals import ApprovalVoid, NobodyCanApprove, NotEligible
 from countersign.domain.request import Request, RequestState
-from countersign.domain.review import Decision, Hindrance, Quorum, Review, count_quorum, hindrance_to
+from countersign.domain.review import Decision, Hindrance, Quorum, Review, could_be_reached, count_quorum, hindrance_to
 from countersign.service.granting import demand_may_ask
 from countersign.service.rules import Rules
 from countersign.store import Tx
@@ -51,7 +51,13 @@ def words_on(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules
     if request.emergency is not None and request.emergency.envelope is not None:
         envelope = tx.envelope(request.emergency.envelope)
         return () if envelope is None else words_on_envelope(tx, envelope, request.person, entitlement, rules)
-    scale = Scale(
+    scale = scale_of(request, entitlement=entitlement, rules=rules)
+    return tuple(scale.weigh(each, each.decision) for each in tx.reviews(request.id))
+
+
+def scale_of(request: Request, *, entitlement: Entitlement, rules: Rules) -> Scale:
+    """Return what words on a request are weighed against."""
+    return Scale(
         digest=request.digest,
         rule=entitlement.rule_for(request.emergency),
         requester=request.person,
@@ -59,7 +65,6 @@ def words_on(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules
         entitlement=entitlement,
         rules=rules,
     )
-    return tuple(scale.weigh(each, each.decision) for each in tx.reviews(request.id))
 
 
 def words_on_envelope(
@@ -144,6 +149,38 @@ def still_sign(tx: Tx, envelope: Envelope, *, requester: str, entitlement: Entit
     )
 
 
+def demand_reachable(
+    person: str, *, entitlement: Entitlement, rule: Sequence[Factor], rules: Rules, behind: Iterable[str] = ()
+) -> None:
+    """Refuse what no set of other persons could approve today.
+
+    Raises:
+        NobodyCanApprove: naming the rule.
+    """
+    if not could_be_reached(rule, requester=person, directory=rules.signers(entitlement, behind=behind)):
+        raise NobodyCanApprove(
+            f"no set of persons other than {person} can approve {entitlement.id} today",
+            rule=f"entitlement {entitlement.id}: review",
+            hint="ask the entitlement's owner to mend the groups",
+        )
+
+
+def demand_requester(request: Request, rules: Rules) -> Principal:
+    """Return the account that asked, which must lead to the same person still.
+
+    Raises:
+        NotEligible: it is gone, or somebody else's.
+    """
+    account = rules.directory.principals.get(request.principal)
+    if account is None or account.person != request.person:
+        raise NotEligible(
+            f"{request.principal} no longer leads to {request.person}",
+            rule="what cannot be resolved to a person is part of no approval",
+            hint="ask again, with an account of yours",
+        )
+    return account
+
+
 def judge_envelope(tx: Tx, request: Request, *, envelope_id: str, entitlement: Entitlement, rules: Rules) -> None:
     """Judge the envelope that a request opened, as if nobody had before.
 
@@ -186,14 +223,7 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
         ApprovalVoid: the approvals no longer suffice, one is a denial, or the record does not add up.
     """
     entitlement = rules.pinned(request.entitlement, request.rule_digest)
-    account = rules.directory.principals.get(request.principal)
-    if account is None or account.person != request.person:
-        raise NotEligible(
-            f"{request.principal} no longer leads to {request.person}",
-            rule="what cannot be resolved to a person is part of no approval",
-            hint="ask again, with an account of yours",
-        )
-    demand_may_ask(account, entitlement, rules)
+    demand_may_ask(demand_requester(request, rules), entitlement, rules)
     if request.state is not RequestState.APPROVED or not (
         request.digest == granted_digest == tx.stored_digest(request.id)
     ):

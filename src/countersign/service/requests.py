@@ -12,7 +12,6 @@ from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import (
     AlreadyReviewed,
     Invalid,
-    NobodyCanApprove,
     NotEligible,
     NotFound,
     NotYours,
@@ -21,10 +20,10 @@ from countersign.domain.refusals import (
     WrongState,
 )
 from countersign.domain.request import Request, RequestEvent
-from countersign.domain.review import Decision, Review, could_be_reached, eligible_for
+from countersign.domain.review import Decision, Review, eligible_for
 from countersign.service.endings import decide_request
 from countersign.service.granting import open_grant, refuse_author
-from countersign.service.judgement import standing_of
+from countersign.service.judgement import demand_reachable, standing_of
 from countersign.service.office import Office, remember, replayed
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see
@@ -174,13 +173,8 @@ class Requests:
     def _submitted(self, tx: Tx, principal: Principal, ask: Ask, *, entitlement: Entitlement, rules: Rules) -> Request:
         """Make a request that waits for its reviews, if anybody could give them."""
         request = self.submissions.make(tx, principal, ask, entitlement=entitlement, rules=rules)
-        signers = rules.signers(entitlement, behind=principal.behind)
-        if not could_be_reached(entitlement.rule_for(ask.emergency), requester=principal.person, directory=signers):
-            raise NobodyCanApprove(
-                f"no set of persons other than {principal.person} can approve {entitlement.id} today",
-                rule=f"entitlement {entitlement.id}: review",
-                hint="ask the entitlement's owner to mend the groups",
-            )
+        rule = entitlement.rule_for(ask.emergency)
+        demand_reachable(principal.person, entitlement=entitlement, rule=rule, rules=rules, behind=principal.behind)
         return request
 
     def _counter(

@@ -40,6 +40,7 @@ from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
+from countersign.service.done import Doings
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
@@ -146,6 +147,7 @@ def assemble(
         reconciler=Reconciler(office=office, providers=providers),
         records=records,
         idling=Idling(office=office, records=records),
+        doings=Doings(office=office, submissions=submissions, records=records),
         evidence=evidence,
         publication=publication,
         cosigning=cosigning,

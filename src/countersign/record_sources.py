@@ -41,7 +41,12 @@ def _of_target(name: str, access: TargetAccess) -> list[RecordSource]:
     from countersign.providers.target.activity import PostgresActivity  # noqa: PLC0415 - as for make_sources
     from countersign.providers.target.client import PostgresTarget  # noqa: PLC0415 - as for make_sources
 
-    return [PostgresActivity(name, PostgresTarget(access.dsn.get_secret_value()))]
+    made: list[RecordSource] = [PostgresActivity(name, PostgresTarget(access.dsn.get_secret_value()))]
+    if access.log is not None:
+        from countersign.providers.target.log import PostgresLog  # noqa: PLC0415 - as for make_sources
+
+        made.append(PostgresLog(name, access.log))
+    return made
 
 
 def _trail(aws: Aws, reader: AwsAccount) -> RecordSource:

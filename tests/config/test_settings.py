@@ -350,7 +350,7 @@ def test_no_secret_shows_in_any_rendering() -> None:
     for text in (repr(settings), str(settings), str(settings.document()), settings.model_dump_json()):
         assert SECRET not in text
     assert settings.document()["database_url"] == "postgresql://h:5432/d"
-    assert settings.document()["targets"] == {"t": {"dsn": "given", "dsn_file": None}}
+    assert settings.document()["targets"] == {"t": {"dsn": "given", "dsn_file": None, "log": None}}
 
 
 def test_the_digest_covers_what_is_not_secret_and_nothing_else() -> None:

@@ -30,6 +30,7 @@ class Told:
     delay: timedelta = timedelta(seconds=2)
     every: timedelta = timedelta(0)
     by_lease: bool = False
+    tells_acts: bool = True
     blind: str | None = None
     records: list[Record] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)

@@ -13,6 +13,7 @@ from countersign import __version__
 from countersign.api import (
     catalog,
     control,
+    done,
     emergencies,
     events,
     explaining,
@@ -77,6 +78,7 @@ def make_app(
         followers,
         events,
         witnesses,
+        done,
     ):
         app.include_router(part.router)
     for router in (signing_in.anyone, signing_in.mine, signing_in.pages):

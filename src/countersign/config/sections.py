@@ -145,10 +145,15 @@ class Aws(Section):
 
 
 class TargetAccess(Section):
-    """How the broker reaches a target itself, to close, end and look; the account may execute our functions and no more."""
+    """How the broker reaches a target itself, to close, end and look; the account may execute our functions and no more.
+
+    Attributes:
+        log: the folder or file of the server's `jsonlog`, which is then followed; it must be on this machine.
+    """
 
     dsn: SecretStr
     dsn_file: Path | None = None
+    log: Path | None = None
 
 
 class WebhookAccess(Section):

@@ -61,6 +61,11 @@ class EmbeddedPostgres:
         return f"EmbeddedPostgres(port={self.port})"
 
     @property
+    def records(self) -> Path:
+        """Return the folder of the server's own log."""
+        return self._folder / "log"
+
+    @property
     def pid(self) -> int | None:
         """Return the postmaster's process id while it runs."""
         return self._server.pid
@@ -136,6 +141,13 @@ class EmbeddedPostgres:
             "max_connections": "200",
             "shared_buffers": "32MB",
             "log_min_messages": "warning",
+            "log_timezone": "UTC",
+            "logging_collector": "on",
+            "log_destination": "jsonlog",
+            "log_directory": str(self.records),
+            "log_file_mode": "0600",
+            "log_rotation_size": "64MB",
+            "log_connections": "on",
             "log_statement": "none",
             # A failing statement is not repeated into the log: OpenBao's hold the password it just made.
             "log_min_error_statement": "panic",

@@ -18,7 +18,7 @@ from hvac.exceptions import InvalidRequest
 from psycopg import sql
 
 from countersign.embedded.openbao import EmbeddedOpenBao
-from countersign.embedded.postgres import EmbeddedPostgres
+from countersign.embedded.postgres import SUPERUSER, EmbeddedPostgres
 from countersign.embedded.provision_identity import ProvisionedIdentity, provision_identity
 from countersign.providers.documents import document
 from countersign.providers.target.install import init
@@ -145,6 +145,10 @@ def _demo_database(postgres: EmbeddedPostgres, administrator_password: str, brok
                 sql.SQL("GRANT {0} TO {1} WITH ADMIN OPTION").format(sql.Identifier(role.group), administrator)
             )
         connection.execute(sql.SQL("CREATE DATABASE {0}").format(sql.Identifier(DATABASE)))
+        # What leases do there is logged. OpenBao's statements hold passwords, and what administrators do is not ours to log.
+        connection.execute(sql.SQL("ALTER DATABASE {0} SET log_statement = 'all'").format(sql.Identifier(DATABASE)))
+        for quiet in (administrator, broker, sql.Identifier(SUPERUSER)):
+            connection.execute(sql.SQL("ALTER ROLE {0} SET log_statement = 'none'").format(quiet))
         connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC"))
     with psycopg.connect(postgres.dsn(DATABASE)) as connection:
         connection.execute("CREATE TABLE orders (id int PRIMARY KEY, item text NOT NULL, state text NOT NULL)")

@@ -213,7 +213,7 @@ class EmbeddedStack:
                 "assumer": _keys(assumer.access_key_id, assumer.secret_access_key),
                 "revoker": _keys(revoker.access_key_id, revoker.secret_access_key),
             },
-            "targets": {"orders-db": {"dsn": self.vault.target_dsn}},
+            "targets": {"orders-db": {"dsn": self.vault.target_dsn, "log": str(self.postgres.records)}},
         }
 
     def _environment(self) -> dict[str, str]:

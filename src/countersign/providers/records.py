@@ -41,12 +41,14 @@ class RecordSource(Protocol):
         delay: by so much at most a record appears after the act it tells of.
         every: how often it is worth reading.
         by_lease: whether it is asked lease by lease; others are handed no leases.
+        tells_acts: whether it tells what was done, and not only that something was.
     """
 
     name: str
     delay: timedelta
     every: timedelta
     by_lease: bool
+    tells_acts: bool
 
     def begin(self) -> Mapping[str, Any]:
         """Return a cursor for what is told from now on.

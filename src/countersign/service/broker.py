@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from countersign.service.afterwards import Afterwards
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
+from countersign.service.done import Doings
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
@@ -51,6 +52,7 @@ class Broker:
     reconciler: Reconciler
     records: Records
     idling: Idling
+    doings: Doings
     evidence: Evidence
     publication: Publication
     cosigning: Cosigning

@@ -63,14 +63,23 @@ class Watching:
             self.tx.keep_wrapping(Wrapping(name=record.wrapping, lease_id=lease.id, until=record.wrapping_until))
         if lease.target.get("kind") != DATABASE:
             self._use(record, lease)
-        elif watch.read_mark is None:
+            return
+        self._count(record, lease, outside=False)
+        if watch.read_mark is None:
             self.tx.keep_watch(replace(watch, read_mark=record.mark))
         elif watch.read_mark != record.mark:
             self._alarm(record, lease, "read-again", "its credential was read more than once")
 
     def _use(self, record: Record, lease: Lease) -> None:
         outside = _is_outside(record, lease)
-        self.tx.used(lease.id, record.at)
+        if record.outcome is not Outcome.REFUSED:
+            self.tx.used(lease.id, record.at)
+        self._count(record, lease, outside=outside)
+        if outside and record.outcome is Outcome.DONE:
+            self._alarm(record, lease, "used-outside-its-life", "it served before it was drawn or after it was dead")
+
+    def _count(self, record: Record, lease: Lease, *, outside: bool) -> None:
+        """Keep an act with those alike, for whoever asks later what was done."""
         self.tx.add_use(
             Use(
                 lease_id=lease.id,
@@ -84,8 +93,6 @@ class Watching:
                 last_at=record.at,
             )
         )
-        if outside and record.outcome is Outcome.DONE:
-            self._alarm(record, lease, "used-outside-its-life", "it served before it was drawn or after it was dead")
 
     def _delivery(self, record: Record) -> None:
         """See who opens what was wrapped: a second one who tries found it opened by the first."""

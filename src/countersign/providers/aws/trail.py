@@ -57,6 +57,7 @@ class CloudTrail:
     delay = timedelta(minutes=20)
     every = timedelta(seconds=1)
     by_lease = True
+    tells_acts = True
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class PostgresActivity:
     delay = timedelta(seconds=10)
     every = timedelta(seconds=5)
     by_lease = True
+    tells_acts = False
 
     def __init__(self, target_id: str, target: PostgresTarget) -> None:
         self.name = f"postgresql-activity {target_id}"

@@ -37,6 +37,7 @@ class OpenBaoAudit:
     delay = timedelta(seconds=2)
     every = timedelta(0)
     by_lease = False
+    tells_acts = True
 
     def __init__(self, path: Path, *, provider: str = "vault") -> None:
         self.name = f"openbao-audit {provider}"

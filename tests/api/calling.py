@@ -93,9 +93,9 @@ class LivedWorld(World):
         self.restart()
 
 
-def new_world(path: Path) -> World:
+def new_world(path: Path, **rules: dict[str, Any]) -> World:
     """Return a world on a database file that may be a copy of another world's."""
     clock = Clock()
     store = Store(f"sqlite:///{path}", clock=clock)
     store.migrate()
-    return LivedWorld(store=store, clock=clock)
+    return LivedWorld(store=store, clock=clock, **rules)

@@ -102,10 +102,10 @@ class Desk:
 
 
 @contextmanager
-def listening_desk(folder: Path) -> Iterator[Desk]:
-    """Start the API; stop it at the end."""
+def listening_desk(folder: Path, **rules: dict[str, Any]) -> Iterator[Desk]:
+    """Start the API over the world's rules, or over a `catalog` and `directory` that are given; stop it at the end."""
     database = folder / "countersign.db"
-    world = new_world(database)
+    world = new_world(database, **rules)
     app = make_app(world.broker, readiness=lambda: READY)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)

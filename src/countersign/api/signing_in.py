@@ -39,6 +39,7 @@ class IssuerAnswer(Answer):
     id: str
     url: str
     cli_audience: str | None
+    scopes: list[str]
 
 
 class DeviceBody(Body):
@@ -93,7 +94,8 @@ class SessionAnswer(Answer):
 def issuers(broker: TheBroker) -> Page[IssuerAnswer]:
     """Return the identity issuers for people."""
     known = broker.sign_in.issuers()
-    return Page(items=[IssuerAnswer(id=i.id, url=i.url, cli_audience=i.cli_audience) for i in known], next=None)
+    items = [IssuerAnswer(id=i.id, url=i.url, cli_audience=i.cli_audience, scopes=list(i.scopes)) for i in known]
+    return Page(items=items, next=None)
 
 
 @anyone.post("/sign-in/device", responses=documented(401, 404, 408, 413, 415), summary="Sign a command line in")

@@ -73,23 +73,29 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def find_token() -> str:
-    """Return the caller's token, from the environment or the file that the environment names.
+def find_token(url: str) -> str:
+    """Return the caller's token: from the environment, the file that it names, or the session that `countersign login` kept.
 
     Raises:
         CommandFailed: there is none, or it cannot be one.
     """
-    token = os.environ.get(TOKEN_VARIABLE) or _read_token_file()
+    token = os.environ.get(TOKEN_VARIABLE) or _read_token_file() or _kept_token(url)
     if token is None:
         raise CommandFailed(
             "not signed in: there is no token",
             exit_code=Exit.NOT_SIGNED_IN,
             code="unauthenticated",
-            hint=f"set {TOKEN_VARIABLE}, or {TOKEN_FILE_VARIABLE} to a file of mode 0600",
+            hint=f"countersign login (or, in the embedded stack, set {TOKEN_VARIABLE})",
         )
     if not _TOKEN.fullmatch(token):
         raise _unusable("the token holds characters that no token has")
     return token
+
+
+def _kept_token(url: str) -> str | None:
+    from countersign.cli.signed_in import access_token  # noqa: PLC0415 - it calls the broker through this module
+
+    return access_token(url)
 
 
 def _read_token_file() -> str | None:
@@ -119,7 +125,7 @@ def new_key() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """Calls one broker as one principal."""
+    """Calls one broker as one principal, or without a token as nobody in particular."""
 
     url: str
     token: str = field(repr=False)
@@ -225,7 +231,8 @@ class Client:
     def _http(self) -> httpx2.Client:
         return httpx2.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {self.token}", "User-Agent": f"countersign/{__version__}"},
+            headers={"User-Agent": f"countersign/{__version__}"}
+            | ({"Authorization": f"Bearer {self.token}"} if self.token else {}),
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             follow_redirects=False,
             trust_env=not is_loopback(urlsplit(self.url).hostname or ""),  # no proxy stands before this machine

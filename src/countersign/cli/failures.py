@@ -98,6 +98,10 @@ EXIT_OF_CODE: Mapping[str, Exit] = {
     "idempotency-key-reused": Exit.FAILURE,
     "conflict": Exit.FAILURE,
     "provider-refused": Exit.FAILURE,
+    "identity-refused": Exit.NOT_SIGNED_IN,
+    "identity-away": Exit.AWAY,
+    "cross-site": Exit.FORBIDDEN,
+    "second-factor-missing": Exit.FORBIDDEN,
     "provider-away": Exit.AWAY,
     "not-cosigned": Exit.AWAY,
     "log-unavailable": Exit.AWAY,
@@ -117,7 +121,7 @@ EXIT_OF_STATUS: Mapping[int, Exit] = {
 """For codes that this version does not know."""
 
 _FIRST_SERVER_FAULT = 500
-_SIGN_IN = "set COUNTERSIGN_TOKEN (or COUNTERSIGN_TOKEN_FILE) to a token that is in force"
+_SIGN_IN = "countersign login (or set COUNTERSIGN_TOKEN to a token that is in force)"
 
 
 def usage(detail: str, *, hint: str | None = None, field: str | None = None) -> CommandFailed:

@@ -25,6 +25,11 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "draw": ("drawing:draw", "Redeem a grant for a credential, once."),
             "return": ("ending:give_back", "Hand a grant back early; what was drawn dies."),
         },
+        "Sign in": {
+            "login": ("entering:login", "Sign in by a browser."),
+            "logout": ("entering:logout", "Sign out."),
+            "sessions": ("entering:sessions", "List your sessions, or end one."),
+        },
         "Sign": {
             "approve": ("signing:approve", "Approve exactly the request that you were shown."),
             "deny": ("signing:deny", "Deny a request."),
@@ -108,7 +113,8 @@ class LazyGroup(click.Group):
 def countersign() -> None:
     """Temporary credentials: one person asks, another signs, the credential dies on the second, and the log proves it.
 
-    The broker is COUNTERSIGN_URL, the token COUNTERSIGN_TOKEN or the content of COUNTERSIGN_TOKEN_FILE.
+    The broker is COUNTERSIGN_URL. Sign in with countersign login; a token in COUNTERSIGN_TOKEN, or in the file that
+    COUNTERSIGN_TOKEN_FILE names, goes before that.
     """
 
 

@@ -39,7 +39,8 @@ class Session:
         """
         from countersign.cli.client import Client, broker_address, find_token  # noqa: PLC0415 - commands that call nobody load no HTTP
 
-        return Client(url=broker_address(self.url), token=find_token())
+        url = broker_address(self.url)
+        return Client(url=url, token=find_token(url))
 
 
 def with_session(function: Callable[Concatenate[Session, P], None]) -> Callable[P, None]:

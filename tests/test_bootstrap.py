@@ -16,10 +16,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tests.world import Clock
 
-from countersign.bootstrap import build, configure_logging, hold_alone
+from countersign.beginning import look_before_the_first_start
+from countersign.bootstrap import build, configure_logging, hold_alone, open_store
 from countersign.config.problems import ConfigError
 from countersign.config.settings import Settings, load_settings
+from countersign.providers.base import Answer, Away, Stray
+from countersign.providers.fake import FakeProvider
 
 CATALOG = """
 schema = 1
@@ -142,3 +146,31 @@ def test_what_the_first_sweep_does_not_need_is_not_loaded_before_it() -> None:
     script = f"import sys, countersign.bootstrap; print(*(name for name in {heavy!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+def test_an_empty_database_beside_living_credentials_founds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = prepared(tmp_path)
+    provider = FakeProvider(clock=Clock())
+    monkeypatch.setattr("countersign.bootstrap.make_providers", lambda _: {"fake": provider})
+    stray = Stray(lease_id="lse_aaaaaaaaaaaaaaaa", target="nothing", place="memory", ref={})
+    monkeypatch.setattr(provider, "roll_call", lambda _: [stray])
+    monkeypatch.setattr(provider, "end_stray", lambda _: Answer(said={}))
+    with pytest.raises(ConfigError, match=r"countersign strays.*lse_aaaaaaaaaaaaaaaa"):
+        build(settings)
+    store = open_store(settings)
+    found, ended = look_before_the_first_start(store, settings, {"fake": provider}, ending=True)
+    assert ([each for _, each in found.strays], [each for each, _ in ended]) == ([stray], [stray])
+    monkeypatch.setattr(provider, "roll_call", _away)
+    with pytest.raises(ConfigError, match="no answer from fake"):
+        build(prepared(tmp_path, mode="production", allow_tokens=False))
+    monkeypatch.setattr(provider, "roll_call", lambda _: [])
+    build(settings).broker.office.store.close()
+    with pytest.raises(ConfigError, match="in which a broker lives"):
+        look_before_the_first_start(store, settings, {"fake": provider}, ending=True)
+    store.close()
+
+
+def _away(_: object) -> list[Stray]:
+    raise Away("nobody answers")

@@ -21,6 +21,7 @@ import structlog
 from countersign import __version__
 from countersign.auditlog.note import Signer
 from countersign.auditlog.signer import Ed25519Signer, create_key_file, load_key_file
+from countersign.beginning import configured_of, demand_nothing_stands
 from countersign.config.catalog import load_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import load_directory
@@ -28,6 +29,7 @@ from countersign.config.problems import ConfigError, Problem, Severity
 from countersign.config.sections import WebhookAccess
 from countersign.config.settings import Settings
 from countersign.config.webhooksecret import read_webhook_secret
+from countersign.domain.configured import Configured
 from countersign.domain.entitlement import Catalog
 from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
@@ -68,6 +70,7 @@ from countersign.service.streams.webhook import Receiver, Webhook
 from countersign.service.submission import Submissions
 from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
+from countersign.service.trusting import record_mismatches
 from countersign.store import Store
 
 logger = structlog.get_logger(__name__)
@@ -111,10 +114,17 @@ def assemble(
     followers: Sequence[Follower] = (),
     randomness: Callable[[int], bytes] = secrets.token_bytes,
     identities: Identities | None = None,
+    configured: Configured | None = None,
 ) -> Running:
     """Build every use case over a store, providers and what follows the log; nothing runs until the metronome is started."""
     nudged = threading.Event()
-    office = Office(store=store, rules=RuleReader(), randomness=randomness, nudge=nudged.set)
+    office = Office(
+        store=store,
+        rules=RuleReader(),
+        randomness=randomness,
+        nudge=nudged.set,
+        configured=configured or Configured(),
+    )
     evidence = Evidence(office=office, signer=signer)
     previews = {name: provider.preview for name, provider in providers.items()}
     submissions = Submissions(office=office, previews=previews)
@@ -313,12 +323,15 @@ def build(settings: Settings) -> Running:
     """Return a broker as the settings describe it, recorded as started and ready to be swept."""
     store = open_store(settings)
     _demand_log_key(store, settings)
+    providers = make_providers(settings)
+    demand_nothing_stands(store, settings, providers)
     found_rules(store, settings)
     running = assemble(
         store=store,
-        providers=make_providers(settings),
+        providers=providers,
         sources=make_sources(settings),
         signer=log_signer(settings),
+        configured=configured_of(settings),
         tokens_allowed=settings.allow_tokens,
         log_public=settings.log_public,
         sweep_every=timedelta(seconds=settings.sweep_interval_s),
@@ -334,6 +347,7 @@ def build(settings: Settings) -> Running:
                 actor=f"{BROKER}/start", subject="broker", version=__version__, configuration=settings.digest()
             )
         )
+        record_mismatches(running.broker.office, tx)
     running.broker.sweeper.start()
     running.broker.followers.start()
     return running

@@ -21,7 +21,9 @@ from tempfile import TemporaryDirectory
 from tests.mutants.rules import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-SERVICES = tuple(f"tests/service/test_{part}.py" for part in ("requests", "counter", "draws", "rulemaking"))
+SERVICES = tuple(
+    f"tests/service/test_{part}.py" for part in ("requests", "counter", "sealing", "trusting", "draws", "rulemaking")
+)
 SUITES = (
     ("units", ("tests/domain/test_review.py", "tests/domain/test_grant.py", "tests/domain/test_lease.py")),
     ("attacks", ("tests/service/test_peers.py",)),

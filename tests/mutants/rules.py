@@ -238,6 +238,10 @@ MUTANTS = (
         (REQUESTS, "            if denied.person != principal.person:\n", "            if False:\n"),
     ),
     mutant(
+        "a broker on other settings than the countersigned ones issues",
+        (ISSUER, "            refuse_if_mistrusted(self.office.configured, rules.catalog.trust)\n", ""),
+    ),
+    mutant(
         "an author approves his own proposal",
         (MAKING, "if proposal.proposed_by == principal.person or not principal.human:", "if False:"),
     ),

@@ -45,6 +45,7 @@ from countersign.service.judgement import Judged, judge_for_draw
 from countersign.service.office import Office, refuse_if_stopped, remember, replayed
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see
+from countersign.service.trusting import refuse_if_mistrusted
 from countersign.store import Tx
 
 logger = structlog.get_logger(__name__)
@@ -113,6 +114,7 @@ class Issuer:
                     rule="a clock that disagrees stops issuing",
                     hint="mend the clock",
                 )
+            refuse_if_mistrusted(self.office.configured, rules.catalog.trust)
             prepared = grant.prepare(principal, tx.now)
             judged = judge_for_draw(tx, request, granted_digest=grant.request_digest, rules=rules)
             entitlement = judged.entitlement

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from countersign.domain.canonical import digest
+from countersign.domain.configured import Configured
 from countersign.domain.facts import ActRefused
 from countersign.domain.ids import RANDOM_BYTES, make_id
 from countersign.domain.people import Principal
@@ -30,12 +31,14 @@ class Office:
     Attributes:
         randomness: returns so many unpredictable bytes.
         nudge: asks for a sweep now rather than at the next tick; may do nothing.
+        configured: the running settings that the rules decide about.
     """
 
     store: Store
     rules: RuleReader
     randomness: Callable[[int], bytes]
     nudge: Callable[[], None]
+    configured: Configured = field(default_factory=Configured)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id."""

@@ -29,6 +29,7 @@ UNJUDGED = frozenset(
         "act.refused",
         "audit.asked",
         "break-glass.unreviewed",
+        "trust.mismatched",
         "notice.delivered",
         "notice.failed",
         "notice.unaddressed",

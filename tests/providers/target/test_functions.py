@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from tests.servers import Stack, now
+from tests.stuck import uninterruptible
 
 from countersign.domain.ids import LEASE, make_id
 from countersign.providers.base import Away, Declined
@@ -110,8 +111,9 @@ def test_closing_refuses_new_logins_and_ending_cuts_sessions_even_after_set_role
     other.close()
 
 
+@pytest.mark.parametrize("handle_lost", [False, True])
 def test_a_session_whose_role_was_dropped_under_it_is_seen_and_cut_by_the_remembered_oid(
-    openbao_stack: Stack, target: PostgresTarget
+    openbao_stack: Stack, target: PostgresTarget, *, handle_lost: bool
 ) -> None:
     lease = make_role(openbao_stack)
     oid = target.align(lease, now() + timedelta(seconds=30)).role_oid
@@ -119,14 +121,57 @@ def test_a_session_whose_role_was_dropped_under_it_is_seen_and_cut_by_the_rememb
     session.execute("SET ROLE orders_ro")
     drop_role(openbao_stack, lease)
     assert session.execute("SELECT count(*) FROM orders").fetchone() == (3,)
-    seen = target.standing({lease: oid})[lease]
-    assert (seen.role_oid, seen.sessions, seen.dangling) == (None, 1, 1)
-    unremembered = target.standing({lease: None})[lease]
-    assert (unremembered.sessions, unremembered.dangling) == (0, 1)
-    assert [row.role_oid for row in target.roster() if row.lease_id is None] == [oid]
-    assert target.end(lease, oid) == ("absent", 0)
+    for remembered in (oid, None):
+        seen = target.standing({lease: remembered})[lease]
+        assert (seen.role_oid, seen.sessions, seen.dangling) == (None, 1, 0)
+    assert [(row.lease_id, row.role_oid) for row in target.roster() if row.dropped] == [(lease, oid)]
+    assert target.end(lease, None if handle_lost else oid) == ("absent", 0)
     assert is_dead(session)
-    assert target.standing({lease: oid})[lease].dangling == 0
+    assert target.standing({lease: oid})[lease].sessions == 0
+    with openbao_stack.owner() as owner:
+        known = owner.execute("SELECT count(*) FROM countersign.aligned_roles WHERE lease_id = %s", [lease]).fetchone()
+    assert known == (0,)
+
+
+def test_a_session_of_a_dropped_role_blames_no_other_lease_when_it_is_known_whose_it_was(
+    openbao_stack: Stack, target: PostgresTarget
+) -> None:
+    known, unknown, blameless = (make_role(openbao_stack) for _ in range(3))
+    oid = target.align(known, now() + timedelta(seconds=30)).role_oid
+    sessions = [openbao_stack.login_as(name, PASSWORD) for name in (known, unknown)]
+    for name in (known, unknown):
+        drop_role(openbao_stack, name)
+    assert target.standing({blameless: None})[blameless].dangling == 1
+    assert target.standing({blameless: None, known: oid})[blameless].dangling == 1
+    stranger = [row for row in target.roster() if row.dropped and row.lease_id is None]
+    assert len(stranger) == 1
+    target.end_dangling(stranger[0].role_oid)
+    seen = target.standing({blameless: None, known: None})
+    assert (seen[blameless].dangling, seen[known].sessions) == (0, 1)
+    target.end(known, None)
+    assert all(is_dead(session) for session in sessions)
+
+
+def test_a_session_that_cannot_be_interrupted_keeps_its_role_and_holds_up_nobody(
+    openbao_stack: Stack, target: PostgresTarget
+) -> None:
+    lease, other = make_role(openbao_stack), make_role(openbao_stack)
+    with uninterruptible(openbao_stack.login_as(lease, PASSWORD)) as finished:
+        began = time.monotonic()
+        assert target.close(lease) == "closed"
+        assert target.end(lease, None) == ("held", 1)
+        assert time.monotonic() - began < 2
+        assert not finished.is_set()
+        seen = target.standing({lease: None})[lease]
+        assert (seen.can_login, seen.sessions, seen.dangling) == (False, 1, 0)
+        assert [row.lease_id for row in target.roster() if row.sessions] == [lease]
+        with openbao_stack.owner() as owner:
+            owner.execute("SET ROLE bao_admin")
+            assert owner.execute("SELECT countersign.expire_lease(%s)", [lease]).fetchone() == ("held",)
+        target.close(other)
+        assert target.end(other, None) == ("dropped", 0)
+        assert not finished.is_set()
+    assert target.end(lease, None) == ("dropped", 0)
 
 
 def test_sessions_of_a_dropped_role_can_be_ended_without_its_name_but_no_living_role_s(

@@ -82,6 +82,9 @@ def test_a_freshly_installed_target_has_no_findings_and_may_be_installed_again(
         ),
         ("GRANT EXECUTE ON FUNCTION countersign.expire_lease(text) TO PUBLIC", ["too-much"]),
         ("REVOKE EXECUTE ON FUNCTION countersign.close_lease(text) FROM {broker}", ["not-executable"]),
+        ("DROP TABLE countersign.aligned_roles", ["table-missing"]),
+        ("ALTER TABLE countersign.aligned_roles OWNER TO CURRENT_USER", ["table-owner"]),
+        ("GRANT SELECT ON countersign.aligned_roles TO {broker}", ["too-much"]),
         ("ALTER ROLE {broker} CREATEDB", ["too-much"]),
         ("GRANT orders_ro TO {broker}", ["too-much"]),
         ("CREATE TABLE t (id int); GRANT SELECT ON t TO {broker}", ["too-much"]),
@@ -106,7 +109,7 @@ def test_a_target_that_was_never_installed_lacks_every_function(openbao_stack: S
         owner.execute("CREATE DATABASE bare")
     broker_dsn = psycopg.conninfo.make_conninfo(openbao_stack.vault.target_dsn, dbname="bare")
     try:
-        assert set(codes(broker_dsn)) == {"function-missing", "not-executable"}
+        assert set(codes(broker_dsn)) == {"function-missing", "not-executable", "table-missing"}
     finally:
         with openbao_stack.owner() as owner:
             owner.execute("DROP DATABASE bare WITH (FORCE)")

@@ -48,7 +48,7 @@ class RoleStanding:
     Attributes:
         role_oid: None when there is no such role.
         sessions: those of the role, and of the role of that name that was dropped if its oid was given.
-        dangling: sessions of any dropped roles at this target.
+        dangling: sessions at this target of dropped roles of which nobody knows whose they were.
     """
 
     lease_id: str
@@ -62,10 +62,11 @@ class RoleStanding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RosterRow:
-    """A role named as a lease, or (`lease_id` None) a dropped role whose sessions live on."""
+    """A role named as a lease, or a dropped role whose sessions live on; of those `lease_id` is None where it is not known."""
 
     lease_id: str | None
     role_oid: int
+    dropped: bool
     can_login: bool
     valid_until: datetime | None
     sessions: int
@@ -138,7 +139,7 @@ class PostgresTarget:
             role_oid: the role's oid as `align` gave it, to find sessions whose role was dropped under them.
 
         Returns:
-            `dropped`, `absent`, `owns-objects` or `held`, and the number of sessions left.
+            `dropped`, `absent`, `owns-objects` or `held` (sessions are left, or somebody else is at it), and how many are left.
 
         Raises:
             Declined, Away: it may not be ended yet.
@@ -192,19 +193,21 @@ class PostgresTarget:
             Declined, Away: nothing was seen.
         """
         rows = self._call(
-            "SELECT lease, role_oid, can_login, valid_until, sessions, last_activity FROM countersign.lease_roster()",
+            "SELECT lease, role_oid, dropped, can_login, valid_until, sessions, last_activity"
+            " FROM countersign.lease_roster()",
             [],
         )
         return [
             RosterRow(
                 lease_id=lease,
                 role_oid=oid,
+                dropped=dropped,
                 can_login=bool(can_login),
                 valid_until=until,
                 sessions=sessions,
                 last_activity=last,
             )
-            for lease, oid, can_login, until, sessions, last in rows
+            for lease, oid, dropped, can_login, until, sessions, last in rows
         ]
 
     def close_connections(self) -> None:

@@ -8,6 +8,9 @@ CREATE OR REPLACE FUNCTION countersign.version() RETURNS integer
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT 1 $$;
 
+-- Which role was which lease's: so that sessions of a role that somebody dropped under them are still known for whose they are.
+CREATE TABLE IF NOT EXISTS countersign.aligned_roles (role_oid oid PRIMARY KEY, lease_id text NOT NULL);
+
 -- Refuses every name that is not exactly a lease's. All functions below begin with it.
 CREATE OR REPLACE FUNCTION countersign.demand_lease(lease text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -37,6 +40,8 @@ BEGIN
     RAISE EXCEPTION 'role % ends at %, before %', lease, made.rolvaliduntil, until USING ERRCODE = 'invalid_parameter_value';
   END IF;
   EXECUTE format('ALTER ROLE %I VALID UNTIL %L', lease, until::text);
+  INSERT INTO countersign.aligned_roles AS known (role_oid, lease_id) VALUES (made.oid, lease)
+    ON CONFLICT ON CONSTRAINT aligned_roles_pkey DO UPDATE SET lease_id = excluded.lease_id;
   RETURN QUERY SELECT
     made.oid,
     made.rolvaliduntil,
@@ -84,7 +89,8 @@ BEGIN
 END $$;
 
 -- Cuts every session whose login role has one of these oids, until two passes 40 ms apart see none; a login that was under
--- way when the role was closed shows up in between. Answers how many sessions are left (0, unless they would not die).
+-- way when the role was closed shows up in between. Answers how many sessions are left: 0, unless one is in a query that
+-- PostgreSQL cannot interrupt. Such a one dies by itself once it can; nobody waits here for it, so that it holds up no other end.
 CREATE OR REPLACE FUNCTION countersign.cut_sessions(oids oid[]) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -98,7 +104,7 @@ BEGIN
   IF coalesce(cardinality(oids), 0) = 0 THEN
     RETURN 0;
   END IF;
-  FOR pass IN 1..80 LOOP
+  FOR pass IN 1..16 LOOP
     PERFORM pg_stat_clear_snapshot();
     SELECT count(pg_terminate_backend(a.pid)) INTO here
       FROM pg_stat_activity a WHERE a.usesysid = ANY (oids) AND a.pid <> pg_backend_pid();
@@ -149,7 +155,8 @@ BEGIN
 END $$;
 
 -- Ends a closed lease: cuts its sessions, those after SET ROLE and those of a role that was dropped under them included, and
--- drops the role. `remembered` is the role's oid as `align_lease` gave it. Refuses while logins may still succeed.
+-- drops the role once none is left, so that a session never outlives its name. `remembered` is the role's oid as `align_lease`
+-- gave it. Refuses while logins may still succeed.
 CREATE OR REPLACE FUNCTION countersign.end_lease(lease text, remembered oid DEFAULT NULL)
 RETURNS TABLE (outcome text, sessions_left integer)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -166,11 +173,20 @@ BEGIN
   IF made.rolcanlogin THEN
     RAISE EXCEPTION 'role % is not closed', lease;
   END IF;
-  SELECT countersign.cut_sessions(array_remove(ARRAY[
-      made.oid,
-      CASE WHEN NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = remembered) THEN remembered END], NULL))
-    INTO sessions_left;
-  outcome := CASE WHEN made.oid IS NULL THEN 'absent' ELSE countersign.drop_lease(lease) END;
+  SELECT countersign.cut_sessions(array_agg(mine.oid)) INTO sessions_left FROM (
+    SELECT made.oid WHERE made.oid IS NOT NULL
+    UNION
+    SELECT gone.oid FROM (
+      SELECT remembered UNION SELECT known.role_oid FROM countersign.aligned_roles known WHERE known.lease_id = lease
+    ) AS gone (oid) WHERE gone.oid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = gone.oid)
+  ) AS mine (oid);
+  outcome := CASE
+    WHEN sessions_left > 0 THEN 'held'
+    WHEN made.oid IS NULL THEN 'absent'
+    ELSE countersign.drop_lease(lease) END;
+  IF outcome IN ('absent', 'dropped') THEN
+    DELETE FROM countersign.aligned_roles known WHERE known.lease_id = lease;
+  END IF;
   RETURN NEXT;
 END $$;
 
@@ -187,7 +203,8 @@ BEGIN
 END $$;
 
 -- OpenBao's own revocation statement, one transaction: the backstop for when the broker is down. By then VALID UNTIL has
--- passed, so that no password opens a session between the cut and the commit. Never fails for a role that owns objects.
+-- passed, so that no password opens a session between the cut and the commit. Never fails for a role that owns objects, nor for
+-- one with a session that will not die: OpenBao makes and drops one role at a time, and the others wait.
 CREATE OR REPLACE FUNCTION countersign.expire_lease(lease text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
@@ -200,11 +217,14 @@ BEGIN
     RETURN 'absent';
   END IF;
   SELECT r.* INTO made FROM pg_roles r WHERE r.rolname = lease;
-  PERFORM countersign.cut_sessions(array_remove(ARRAY[made.oid], NULL));
+  IF countersign.cut_sessions(array_remove(ARRAY[made.oid], NULL)) > 0 THEN
+    RETURN 'held';
+  END IF;
   RETURN countersign.drop_lease(lease);
 END $$;
 
--- How these leases stand at this target, in one look. `remembered` goes pairwise with `leases`.
+-- How these leases stand at this target, in one look. `remembered` goes pairwise with `leases`. `dangling` counts the sessions of
+-- dropped roles of which nobody knows whose they were.
 CREATE OR REPLACE FUNCTION countersign.lease_standing(leases text[], remembered oid[])
 RETURNS TABLE (lease text, role_oid oid, can_login boolean, valid_until timestamptz, sessions integer,
                last_activity timestamptz, dangling integer)
@@ -224,16 +244,22 @@ AS $$
   SELECT asked.lease, r.oid, r.rolcanlogin, r.rolvaliduntil,
          coalesce(own.sessions, 0) + coalesce(left_over.sessions, 0),
          greatest(own.last_activity, left_over.last_activity),
-         coalesce((SELECT sum(d.sessions) FROM dropped d), 0)::integer
+         coalesce((SELECT sum(d.sessions) FROM dropped d WHERE NOT EXISTS (
+           SELECT unnest(remembered) INTERSECT SELECT d.usesysid
+           UNION ALL SELECT known.role_oid FROM countersign.aligned_roles known WHERE known.role_oid = d.usesysid)), 0)::integer
   FROM unnest(leases, remembered) AS asked (lease, oid)
   LEFT JOIN pg_roles r ON r.rolname = asked.lease
   LEFT JOIN activity own ON own.usesysid = r.oid
-  LEFT JOIN dropped left_over ON left_over.usesysid = asked.oid
+  LEFT JOIN LATERAL (
+    SELECT sum(d.sessions)::integer AS sessions, max(d.last_activity) AS last_activity FROM dropped d
+    WHERE d.usesysid = asked.oid OR d.usesysid IN (
+      SELECT known.role_oid FROM countersign.aligned_roles known WHERE known.lease_id = asked.lease)
+  ) left_over ON true
 $$;
 
--- Every role named as a lease, and (without a lease) every dropped role whose sessions live on.
+-- Every role named as a lease, and every dropped role whose sessions live on, with its lease if it is known.
 CREATE OR REPLACE FUNCTION countersign.lease_roster()
-RETURNS TABLE (lease text, role_oid oid, can_login boolean, valid_until timestamptz, sessions integer,
+RETURNS TABLE (lease text, role_oid oid, dropped boolean, can_login boolean, valid_until timestamptz, sessions integer,
                last_activity timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -242,10 +268,11 @@ AS $$
     SELECT a.usesysid, count(*)::integer AS sessions, max(coalesce(a.state_change, a.backend_start)) AS last_activity
     FROM pg_stat_activity a WHERE a.usesysid IS NOT NULL GROUP BY a.usesysid
   )
-  SELECT r.rolname::text, r.oid, r.rolcanlogin, r.rolvaliduntil, coalesce(a.sessions, 0), a.last_activity
+  SELECT r.rolname::text, r.oid, false, r.rolcanlogin, r.rolvaliduntil, coalesce(a.sessions, 0), a.last_activity
   FROM pg_roles r LEFT JOIN activity a ON a.usesysid = r.oid
   WHERE r.rolname ~ '^lse_[a-z2-7]{16}$'
   UNION ALL
-  SELECT NULL, a.usesysid, NULL, NULL, a.sessions, a.last_activity FROM activity a
+  SELECT known.lease_id, a.usesysid, true, NULL, NULL, a.sessions, a.last_activity
+  FROM activity a LEFT JOIN countersign.aligned_roles known ON known.role_oid = a.usesysid
   WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.usesysid)
 $$;

@@ -33,6 +33,8 @@ INNER_FUNCTIONS = (
     "drop_lease(text)",
     "expire_lease(text)",
 )
+TABLE: LiteralString = "countersign.aligned_roles"
+"""What the functions remember; nobody else reads or writes it."""
 CLOCKS_MAY_DIFFER = timedelta(seconds=2)
 _DEFINERS = frozenset(
     {"align_lease", "close_lease", "end_lease", "end_dangling", "expire_lease", "lease_standing", "lease_roster"}
@@ -85,6 +87,11 @@ def init(admin_dsn: str, *, administrator: str, broker: str) -> None:
             connection.execute(
                 sql.SQL("ALTER FUNCTION {0} OWNER TO {1}").format(function, sql.Identifier(administrator))
             )
+        connection.execute(
+            sql.SQL(f"REVOKE ALL ON {TABLE} FROM PUBLIC; ALTER TABLE {TABLE} OWNER TO {{0}}").format(
+                sql.Identifier(administrator)
+            )
+        )
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA countersign TO {0}").format(sql.Identifier(broker)))
         for signature in PUBLIC_FUNCTIONS:
             function = sql.SQL(f"countersign.{signature}")
@@ -105,6 +112,7 @@ def check(broker_dsn: str, *, clock: Callable[[], datetime]) -> list[Finding]:
         with psycopg.connect(broker_dsn, connect_timeout=3, autocommit=True) as connection:
             return [
                 *_functions(connection),
+                *_table(connection),
                 *_owner(connection),
                 *_rights(connection),
                 *_time(connection, clock),
@@ -141,6 +149,22 @@ def _functions(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     known = {name for name, _ in _BODY.findall(statements())}
     for name in sorted(installed.keys() - known):
         yield Finding(level=Level.WARNING, code="function-unknown", detail=f"countersign.{name} is not ours")
+
+
+def _table(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace f ON f.oid = p.pronamespace"
+        "  WHERE f.nspname = 'countersign' AND p.proowner = c.relowner)"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname || '.' || c.relname = %s AND c.relkind = 'r'",
+        [TABLE],
+    ).fetchone()
+    if row is None:
+        yield Finding(level=Level.ERROR, code="table-missing", detail=f"{TABLE} is not there")
+    elif not row[0]:
+        yield Finding(
+            level=Level.ERROR, code="table-owner", detail=f"{TABLE} belongs to another role than the functions"
+        )
 
 
 def _owner(connection: psycopg.Connection[Any]) -> Iterator[Finding]:

@@ -189,12 +189,11 @@ class VaultProvider:
             seen: dict[str, Any] = {"role_oid": row.role_oid, "can_login": row.can_login, "sessions": row.sessions}
             if row.last_activity is not None:
                 seen["last_activity"] = spell(row.last_activity)
-            is_role = row.lease_id is not None
             yield Stray(
                 lease_id=row.lease_id,
                 target=target_id,
-                place="postgresql role" if is_role else "postgresql session of a dropped role",
-                ref={"kind": "role" if is_role else "dangling", **seen},
+                place="postgresql session of a dropped role" if row.dropped else "postgresql role",
+                ref={"kind": "dangling" if row.dropped else "role", **seen},
             )
 
     def _target(self, target_id: str) -> PostgresTarget:

@@ -47,8 +47,9 @@ campaign: ## kill real servers at random under load and count what outlived its 
 mutants: $(VENV)/.dev ## break each rule, one at a time, and show which tests notice
 	@$(RUN) -m tests.mutants
 
-nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, and as many coalitions
+nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, as many coalitions, 500 ends under a login hammer
 	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py
+	@COUNTERSIGN_HAMMER_RUNS=500 $(RUN) -m pytest -q tests/providers/vault/test_hammer.py
 
 lock: $(VENV)/.dev ## resolve the lock files anew from pyproject.toml
 	@$(RUN) -m pip install --quiet uv

@@ -1,7 +1,8 @@
-"""The login hammer: a requester who signs in over and over while his lease is ended. No reader may be left."""
+"""The login hammer: a requester who signs in over and over while his lease is ended. No reader may be left, in 500 runs each night."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -13,7 +14,7 @@ from tests.servers import Stack, order, ref_of
 from countersign.domain.lease import Standing
 from countersign.providers.base import Issued
 
-RUNS = 50
+RUNS = int(os.environ.get("COUNTERSIGN_HAMMER_RUNS", "50"))
 HAMMERS = 6
 
 
@@ -45,7 +46,7 @@ def readers(hammers: list[Hammer]) -> int:
 
 
 @pytest.mark.slow
-def test_no_reader_is_left_in_fifty_runs_under_a_login_hammer(openbao_stack: Stack) -> None:
+def test_no_reader_is_left_under_a_login_hammer(openbao_stack: Stack) -> None:
     provider = openbao_stack.provider()
     left, took, unseen = [], [], 0
     for _ in range(RUNS):

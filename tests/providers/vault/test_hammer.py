@@ -1,4 +1,4 @@
-"""The login hammer: a requester who signs in over and over while his lease is ended. No reader may be left, in 500 runs each night."""
+"""The login hammer: a requester who signs in over and over while his lease is ended. No reader may be left."""
 
 from __future__ import annotations
 

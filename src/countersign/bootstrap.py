@@ -55,6 +55,7 @@ from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
 from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.office import Office
+from countersign.service.passkeys import Passkeys
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
@@ -112,6 +113,7 @@ def assemble(
     log_public: bool = False,
     sweep_every: timedelta,
     followers: Sequence[Follower] = (),
+    genesis: str | None = None,
     randomness: Callable[[int], bytes] = secrets.token_bytes,
     identities: Identities | None = None,
     configured: Configured | None = None,
@@ -120,7 +122,7 @@ def assemble(
     nudged = threading.Event()
     office = Office(
         store=store,
-        rules=RuleReader(),
+        rules=RuleReader(genesis=genesis),
         randomness=randomness,
         nudge=nudged.set,
         configured=configured or Configured(),
@@ -147,6 +149,7 @@ def assemble(
         rulemaking=Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources)),
         envelopes=Envelopes(office=office, submissions=submissions),
         afterwards=Afterwards(office=office),
+        passkeys=Passkeys(office=office),
         issuer=Issuer(office=office, providers=providers, cosigning=cosigning),
         sweeper=Sweeper(
             office=office,
@@ -340,6 +343,7 @@ def build(settings: Settings) -> Running:
             public_url=settings.public_url,
             client_secrets={name: access.client_secret.get_secret_value() for name, access in settings.issuers.items()},
         ),
+        genesis=settings.genesis,
     )
     with store.begin() as tx:
         tx.record(

@@ -10,7 +10,16 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.api.calling import PRINCIPALS, Api, ask, new_world
+from tests.signers import Signers, authenticator
 from tests.world import CATALOG, entitlement
+
+from countersign.domain.passkey import (
+    enrolment_digest,
+    proof_challenge,
+    registration_challenge,
+    removal_challenge,
+    vouch_challenge,
+)
 
 OK = "ok"
 OF_ANYONE = {"GET /sign-in/issuers", "POST /sign-in/device", "POST /sign-in/refresh"}
@@ -40,6 +49,13 @@ POST /envelopes/{id}/revoke          | not-found     | not-found     | not-found
 POST /envelopes/{id}/open            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-eligible  | not-permitted | not-permitted | not-permitted | not-permitted
 GET /after-reviews                   | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 POST /grants/{id}/after-review       | self-review   | self-review   | not-found     | self-review   | self-review   | ok            | not-eligible  | not-found     | not-found     | not-eligible
+GET /passkeys                        | ok            | ok            | ok            | ok            | not-eligible  | ok            | ok            | ok            | ok            | ok
+GET /passkeys/{id}                   | ok            | ok            | ok            | ok            | not-eligible  | ok            | ok            | ok            | ok            | ok
+GET /passkeys/ceremony               | ok            | ok            | ok            | ok            | not-eligible  | ok            | ok            | ok            | ok            | ok
+POST /passkeys/prepare               | ok            | ok            | ok            | ok            | not-eligible  | ok            | ok            | ok            | ok            | ok
+POST /passkeys                       | ok            | ok            | ok            | ok            | not-eligible  | ok            | ok            | ok            | ok            | ok
+POST /passkeys/{id}/vouch            | bad-signature | bad-signature | bad-signature | ok            | not-eligible  | ok            | bad-signature | ok            | ok            | bad-signature
+POST /passkeys/{id}/remove           | bad-signature | bad-signature | bad-signature | ok            | not-eligible  | ok            | bad-signature | ok            | ok            | bad-signature
 GET /leases                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /leases/{id}                     | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 GET /entitlements                    | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
@@ -100,6 +116,9 @@ class Scene:
     envelope: str
     envelope_digest: str
     emergency: str
+    passkey: str
+    waiting: str
+    waiting_digest: str
 
     def api(self, folder: Path) -> Api:
         shutil.copy(self.database, folder / "copy.db")
@@ -110,9 +129,9 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     database = tmp_path_factory.mktemp("scene") / "countersign.db"
     api = Api(world=new_world(database))
-    api.world.adopt(
-        catalog={**CATALOG, "entitlement": [*CATALOG["entitlement"], entitlement("root", break_glass=GLASS)]}
-    )
+    glass = [*CATALOG["entitlement"], entitlement("root", break_glass=GLASS)]
+    api.world.adopt(catalog={**CATALOG, "trust": SIGNERS.trust(), "entitlement": glass})
+    waiting = _enrol(api, "alice").json()
     api.world.broker.evidence.sign_checkpoint()
     envelope = api.post("bob", "/v1/envelopes", json=ENVELOPE).json()
     emergency = api.granted(entitlement="root", emergency={"incident": "INC-7"})
@@ -140,6 +159,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         envelope=envelope["id"],
         envelope_digest=envelope["digest"],
         emergency=emergency,
+        passkey=SIGNERS["carol"].passkey().id,
+        waiting=waiting["id"],
+        waiting_digest=waiting["digest"],
     )
     api.world.store.close()
     return made
@@ -154,6 +176,37 @@ GLASS = {"review": [{"group": "orders-owners", "count": 1}], "max_duration_s": 6
 ENVELOPE = {"entitlement": "root", "valid_s": 3600, "uses": 1, "max_duration_s": 60}
 OPENING = {"incident": "INC-7", "duration_s": 60, "parameters": {}, "reason": "nobody answers"}
 WORD = {"verdict": "justified", "comment": "I looked"}
+
+SIGNERS = Signers()
+
+
+def _person(who: str | None) -> str:
+    return {"alice-laptop": "alice", "bob-bot": "bob"}.get(str(who), str(who))
+
+
+def _prepare(api: Api, who: str | None) -> httpx2.Response:
+    made = authenticator(_person(who)).make(registration_challenge(person=_person(who), said_at=MOMENT))
+    return api.post(who, "/v1/passkeys/prepare", json=made | {"said_at": MOMENT})
+
+
+def _enrol(api: Api, who: str | None) -> httpx2.Response:
+    key = authenticator(_person(who))
+    passkey = key.passkey()
+    proof = key.sign(proof_challenge(enrolment_digest(passkey, MOMENT))).document()
+    return api.post(who, "/v1/passkeys", json={"passkey": passkey.document(), "said_at": MOMENT, "proof": proof})
+
+
+def _vouch(api: Api, who: str | None, scene: Scene) -> httpx2.Response:
+    key = SIGNERS.keys.get(_person(who)) or authenticator(_person(who))
+    signed = key.sign(vouch_challenge(enrolment=scene.waiting_digest, voucher=_person(who))).document()
+    return api.post(who, f"/v1/passkeys/{scene.waiting}/vouch", json={"signature": signed})
+
+
+def _remove(api: Api, who: str | None, scene: Scene) -> httpx2.Response:
+    key = SIGNERS.keys.get(_person(who)) or authenticator(_person(who))
+    signed = key.sign(removal_challenge(passkey=scene.passkey, remover=_person(who))).document()
+    return api.post(who, f"/v1/passkeys/{scene.passkey}/remove", json={"signature": signed, "reason": "lost"})
+
 
 MOMENT = "2026-11-22T09:00:00.000Z"
 ASKED = ("GET /audit/questions/", "GET /audit/findings")
@@ -192,6 +245,13 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "POST /grants/{id}/after-review": lambda api, who, scene: api.post(
         who, f"/v1/grants/{scene.emergency}/after-review", json=WORD
     ),
+    "GET /passkeys": lambda api, who, _: api.get(who, "/v1/passkeys"),
+    "GET /passkeys/{id}": lambda api, who, scene: api.get(who, f"/v1/passkeys/{scene.passkey}"),
+    "GET /passkeys/ceremony": lambda api, who, _: api.get(who, "/v1/passkeys/ceremony"),
+    "POST /passkeys/prepare": lambda api, who, _: _prepare(api, who),
+    "POST /passkeys": lambda api, who, _: _enrol(api, who),
+    "POST /passkeys/{id}/vouch": _vouch,
+    "POST /passkeys/{id}/remove": _remove,
     "GET /leases": lambda api, who, _: api.get(who, "/v1/leases"),
     "GET /leases/{id}": lambda api, who, scene: api.get(who, f"/v1/leases/{scene.lease}"),
     "GET /entitlements": lambda api, who, _: api.get(who, "/v1/entitlements"),
@@ -253,7 +313,7 @@ def test_the_table_of_who_may_call_what_holds_in_every_cell(
     recorded = [row["type"] for row in api.world.facts()[before:]]
     if expected == OK:
         assert "act.refused" not in recorded
-        assert bool(recorded) == call.startswith(("POST", *ASKED))
+        assert bool(recorded) == (call.startswith(("POST", *ASKED)) and call != "POST /passkeys/prepare")
     else:
         assert set(recorded) <= {"act.refused"}
         assert answer.status_code in {403, 404}

@@ -26,6 +26,7 @@ from countersign.config.directory import GroupTable, PersonTable, PrincipalTable
 from countersign.config.issuer_file import IssuerTable
 from countersign.config.patterns import fault_of
 from countersign.config.problems import ConfigError
+from countersign.config.signing_file import PasskeyTable, SigningTable
 from countersign.config.trust_file import TrustTable
 from countersign.domain.people import Role
 from countersign.providers.aws.sessions import preview as preview_aws
@@ -119,7 +120,7 @@ def test_every_key_of_the_catalog_is_explained_with_its_default(heading: str, mo
 
 def test_the_keys_of_small_tables_are_mentioned() -> None:
     text = (DOCS / "catalog.md").read_text()
-    for model in (FactorTable, ParameterTable):
+    for model in (FactorTable, ParameterTable, SigningTable, PasskeyTable):
         assert all(name in text for name in model.model_fields)
 
 

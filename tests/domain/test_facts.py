@@ -141,6 +141,7 @@ def test_a_set_is_spelled_in_order() -> None:
         "digest": "d",
         "groups": ["a", "b", "c"],
         "comment": None,
+        "signature": None,
     }
     assert fact.openings() == {}
 

@@ -21,7 +21,7 @@ from countersign.domain.refusals import (
     WrongDigest,
     WrongState,
 )
-from countersign.service.rulemaking import ProposalView
+from countersign.service.rule_changes import ProposalView
 from countersign.service.rules import found
 from countersign.store import schema
 

@@ -80,7 +80,7 @@ def test_a_disabled_approver_an_author_and_a_changed_rule_are_named(world: World
     world.review(request, "carol")
     with world.store.begin() as tx:
         tx.set_rule_authors("orders-db-read", {"carol", "frank"})
-    world.broker.office.rules._parsed = None
+    world.restart()
     assert hindrances(why(world, request.id, "dave")) == {"carol": "author-of-the-rule"}
     assert why(world, request.id, "dave").authors == ("carol", "frank")
     longer = [entitlement("orders-db-read", max_duration_s=1800), *CATALOG["entitlement"][1:]]

@@ -46,6 +46,7 @@ class ReviewAnswer(Answer):
     decision: Literal["approve", "deny"]
     at: Moment
     comment: str | None = None
+    passkey: str | None = _absent()
 
 
 class CounterAnswer(Answer):
@@ -84,6 +85,7 @@ class RequestAnswer(Answer):
 
     id: str
     digest: str
+    fingerprint: str = Field(description="the digest's short form, the same in every channel")
     state: str
     lapses_at: Moment
     latest_end: Moment | None = Field(
@@ -104,6 +106,7 @@ class RequestAnswer(Answer):
         description="the denied request whose counter-proposal this one takes up",
     )
     counter: CounterAnswer | None = _absent()
+    signature: Literal["required"] | None = _absent()
     submitted_at: Moment
     statement: dict[str, Any]
     openings: dict[str, OpeningAnswer]
@@ -210,6 +213,7 @@ class EntitlementAnswer(Answer):
     caps: dict[str, int]
     break_glass: dict[str, Any] | None = _absent()
     idle_s: int | None = _absent()
+    signature: Literal["required"] | None = _absent()
     rule: str
     may_request: bool
 

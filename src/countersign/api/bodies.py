@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from countersign.domain.canonical import LARGEST_EXACT_INTEGER
 from countersign.domain.entitlement import LONGEST_PARAMETER
+from countersign.domain.passkey import LONGEST_PART, Assertion, NotASignature
+from countersign.domain.refusals import Invalid
 from countersign.service.office import LONGEST_TEXT
 
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
@@ -17,6 +19,7 @@ MOST_AT_ONCE = 200
 USUALLY = 50
 
 Name = Annotated[str, Field(pattern=NAME)]
+Base64Url = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$", max_length=LONGEST_PART)]
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 
 
@@ -44,6 +47,26 @@ class AskBody(Body):
     emergency: EmergencyBody | None = None
 
 
+class AssertionBody(Body):
+    """A passkey's signature, as the browser gives it; all but `passkey` in base64url."""
+
+    passkey: Annotated[str, Field(pattern="^psk_[a-z2-7]{16}$")]
+    client_data: Base64Url
+    authenticator_data: Base64Url
+    signature: Base64Url
+
+    def meaning(self) -> Assertion:
+        """Return it as a value.
+
+        Raises:
+            Invalid: naming `signature`; loose bits at the end of a part.
+        """
+        try:
+            return Assertion.read(self.model_dump())
+        except NotASignature as error:
+            raise Invalid(str(error), field="signature") from error
+
+
 class CounterBody(Body):
     """What less a reviewer who denies would see asked: a shorter time, earlier values of ordered parameters, or both."""
 
@@ -52,12 +75,16 @@ class CounterBody(Body):
 
 
 class ReviewBody(Body):
-    """One person's word on exactly the digest that was shown; `counter` goes with a denial."""
+    """One person's word on exactly the digest that was shown; signed where the entitlement asks for it.
+
+    `counter` goes with a denial.
+    """
 
     decision: Literal["approve", "deny"]
     digest: str = Field(min_length=1, max_length=128)
     comment: Text | None = None
     counter: CounterBody | None = None
+    signature: AssertionBody | None = None
 
 
 class ReasonBody(Body):

@@ -9,13 +9,14 @@ from fastapi import Header, Path
 from pydantic import Field
 
 from countersign.api.answers import Answer, FactorAnswer, Moment, Page, RequestAnswer
-from countersign.api.bodies import INCIDENT, USUALLY, Body, GrantId, Limit, Name, Text
+from countersign.api.bodies import INCIDENT, USUALLY, AssertionBody, Body, GrantId, Limit, Name, Text
 from countersign.api.problems import documented
 from countersign.api.rendering import request_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
 from countersign.domain.canonical import LARGEST_EXACT_INTEGER
 from countersign.domain.emergency import AfterReview, Verdict
 from countersign.domain.entitlement import LONGEST_PARAMETER
+from countersign.domain.passkey import fingerprint
 from countersign.domain.refusals import Invalid
 from countersign.domain.timestamps import NotATime, read, spell
 from countersign.service.envelope_views import EnvelopeView
@@ -41,6 +42,7 @@ class SignatureBody(Body):
     """One person's word on exactly the envelope that was shown."""
 
     digest: str = Field(min_length=1, max_length=128)
+    signature: AssertionBody | None = None
 
 
 class OpeningBody(Body):
@@ -65,6 +67,7 @@ class EnvelopeAnswer(Answer):
 
     id: str
     digest: str
+    fingerprint: str
     state: Literal["unsigned", "waiting", "in-force", "used-up", "over", "revoked", "void"]
     entitlement: str
     not_before: Moment
@@ -135,7 +138,8 @@ def read_envelope(broker: TheBroker, caller: Caller, envelope_id: EnvelopeId) ->
 )
 def sign_envelope(broker: TheBroker, caller: Caller, envelope_id: EnvelopeId, body: SignatureBody) -> EnvelopeAnswer:
     """Sign exactly the envelope that was shown."""
-    return _envelope(broker.envelopes.sign(caller, envelope_id, digest=body.digest))
+    assertion = None if body.signature is None else body.signature.meaning()
+    return _envelope(broker.envelopes.sign(caller, envelope_id, digest=body.digest, assertion=assertion))
 
 
 @router.post(
@@ -212,6 +216,7 @@ def _envelope(view: EnvelopeView) -> EnvelopeAnswer:
         envelope.statement()
         | {
             "digest": envelope.digest,
+            "fingerprint": fingerprint(envelope.digest),
             "state": view.state,
             "uses_left": view.uses_left,
             "signers": list(view.signers),

@@ -62,6 +62,9 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "The resource does not know this method"),
     "too-slow": (408, "The body did not arrive in time"),
+    "signature-required": (403, "It must be signed with a passkey"),
+    "bad-signature": (403, "The signature does not count"),
+    "cloned-authenticator": (403, "The authenticator may be a copy"),
     "wrong-digest": (409, "That is not the digest of the request"),
     "already-reviewed": (409, "Reviewed before"),
     "wrong-state": (409, "It is past that"),
@@ -84,6 +87,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "provider-away": (503, "The provider does not serve"),
     "not-cosigned": (503, "The witnesses do not vouch"),
     "stopped": (503, "Access is stopped"),
+    "rules-forged": (503, "The rules in the database are not those that were signed"),
     "log-unavailable": (503, "The log cannot be written"),
 }
 

@@ -27,6 +27,7 @@ from countersign.api.answers import (
 from countersign.domain.entitlement import Entitlement
 from countersign.domain.grant import Grant
 from countersign.domain.lease import Lease
+from countersign.domain.passkey import fingerprint
 from countersign.domain.request import Sealed
 from countersign.domain.timestamps import spell
 from countersign.providers.base import Credential
@@ -61,6 +62,7 @@ def request_answer(view: RequestView) -> RequestAnswer:
     return RequestAnswer(
         id=request.id,
         digest=request.digest,
+        fingerprint=fingerprint(request.digest),
         state=request.state.value,
         lapses_at=spell(request.lapses_at),
         latest_end=_spelled(view.latest_end),
@@ -75,6 +77,7 @@ def request_answer(view: RequestView) -> RequestAnswer:
         emergency=None if request.emergency is None else EmergencyAnswer.model_validate(request.emergency.document()),
         counters=request.counters,
         counter=_counter(view),
+        signature="required" if request.signed else None,
         submitted_at=spell(request.submitted_at),
         statement=request.statement(),
         openings={name: _opening(text) for name, text in sealed.items()},
@@ -84,6 +87,7 @@ def request_answer(view: RequestView) -> RequestAnswer:
                 decision=each.decision.value,
                 at=spell(each.at),
                 comment=view.comments.get(each.person),
+                passkey=None if each.signature is None else each.signature.passkey,
             )
             for each in view.reviews
         ],

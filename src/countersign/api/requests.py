@@ -69,7 +69,13 @@ def review(broker: TheBroker, caller: Caller, request_id: RequestId, body: Revie
     if body.counter is not None:
         less = Less(parameters=body.counter.parameters, duration_s=body.counter.duration_s)
     broker.requests.review(
-        caller, request_id, decision=Decision(body.decision), digest=body.digest, comment=body.comment, less=less
+        caller,
+        request_id,
+        decision=Decision(body.decision),
+        digest=body.digest,
+        comment=body.comment,
+        signature=None if body.signature is None else body.signature.meaning(),
+        less=less,
     )
     return request_answer(broker.questions.request(caller, request_id))
 

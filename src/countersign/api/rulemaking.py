@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import BaseModel, Field
 
-from countersign.api.bodies import Body, Limit, Text
+from countersign.api.bodies import AssertionBody, Body, Limit, Text
 from countersign.api.problems import documented
 from countersign.api.route import Caller, TheBroker, guarded_router
+from countersign.domain.passkey import fingerprint
 from countersign.domain.proposal import Proposal
 from countersign.domain.timestamps import spell
-from countersign.service.rulemaking import ProposalView
+from countersign.service.rule_changes import ProposalView
 
 router = guarded_router("rules")
 
@@ -28,9 +29,17 @@ class ProposalBody(Body):
 
 
 class ApprovalBody(Body):
-    """An author's approval of exactly the proposal that was shown."""
+    """An author's approval of exactly the proposal that was shown, signed where the rules ask for it."""
 
     digest: str = Field(min_length=1, max_length=128)
+    signature: AssertionBody | None = None
+
+
+class SigningBody(Body):
+    """An author's signature of his own proposal."""
+
+    digest: str = Field(min_length=1, max_length=128)
+    signature: AssertionBody
 
 
 class ChangeAnswer(BaseModel):
@@ -47,6 +56,7 @@ class ProposalAnswer(BaseModel):
 
     id: str
     digest: str
+    fingerprint: str
     state: str
     base: int
     catalog_digest: str
@@ -119,7 +129,19 @@ def read_proposal(broker: TheBroker, caller: Caller, proposal_id: ProposalId) ->
 )
 def approve(broker: TheBroker, caller: Caller, proposal_id: ProposalId, body: ApprovalBody) -> ProposalDetail:
     """Approve another author's proposal by the digest that was shown."""
-    return _detail(broker.rulemaking.approve(caller, proposal_id, digest=body.digest))
+    signature = None if body.signature is None else body.signature.meaning()
+    return _detail(broker.rulemaking.approve(caller, proposal_id, digest=body.digest, signature=signature))
+
+
+@router.post(
+    "/catalog/proposals/{proposal_id}/sign",
+    responses=documented(403, 404, 408, 409, 413, 415),
+    summary="Sign one's own proposal",
+)
+def sign(broker: TheBroker, caller: Caller, proposal_id: ProposalId, body: SigningBody) -> ProposalDetail:
+    """Sign what one has proposed; where the rules ask for it, nobody can approve it before."""
+    signature = body.signature.meaning()
+    return _detail(broker.rulemaking.sign(caller, proposal_id, digest=body.digest, signature=signature))
 
 
 @router.post(
@@ -136,6 +158,7 @@ def _fields(proposal: Proposal) -> dict[str, Any]:
     return {
         "id": proposal.id,
         "digest": proposal.digest,
+        "fingerprint": fingerprint(proposal.digest),
         "state": proposal.state.value,
         "base": proposal.base,
         "catalog_digest": proposal.catalog_digest,

@@ -9,7 +9,7 @@ from pathlib import Path
 from countersign.auditlog.anchors import Head
 from countersign.auditlog.bulk import verify_directory
 from countersign.auditlog.leaf import Entry
-from countersign.auditlog.meaning import MeaningCheck
+from countersign.auditlog.meaning import Genesis, MeaningCheck
 from countersign.auditlog.note import NotAKey, Verifier, read_vkey
 from countersign.auditlog.report import Report
 from countersign.auditlog.tiles import WIDTH, BadTile, LogDirectory
@@ -17,6 +17,8 @@ from countersign.auditlog.verify import verify_entries
 from countersign.cli.client import Client
 from countersign.cli.exported import CHECKPOINT, ENTRIES, Exported, read_chunks, split_lines
 from countersign.cli.failures import CommandFailed, Exit, usage
+from countersign.config.catalog import load_catalog
+from countersign.config.problems import ConfigError
 
 LARGEST_NOTE = 1_000_000
 
@@ -64,6 +66,19 @@ def read_trust(keys: Sequence[str], checkpoints: Sequence[Path], *, meaning: Mea
         checkpoints=[read_text(path, "--checkpoint") for path in checkpoints],
         meaning=meaning,
     )
+
+
+def read_genesis(path: Path) -> Genesis:
+    """Return the first rules as a catalog file says them.
+
+    Raises:
+        CommandFailed: it cannot be read, or is no catalog.
+    """
+    try:
+        _, catalog = load_catalog(path)
+    except ConfigError as wrong:
+        raise usage(f"{path} is no catalog: {wrong}", field="--catalog") from None
+    return Genesis(catalog=catalog.digest, passkeys=catalog.trust.passkeys)
 
 
 def _key(given: str) -> Verifier:

@@ -250,4 +250,5 @@ def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
         idle=None if table.idle_s is None else timedelta(seconds=table.idle_s),
         break_glass=None if table.break_glass is None else _break_glass(table.break_glass, owner=table.owner),
         cosigned=table.cosigned,
+        signature=table.signature,
     )

@@ -22,7 +22,7 @@ from countersign.config.table import (
     Wait,
 )
 from countersign.config.trust_file import TrustTable
-from countersign.domain.entitlement import Delivery
+from countersign.domain.entitlement import Delivery, SignatureRule
 from countersign.domain.environment import Environment
 
 LONGEST_ACCESS_S = 12 * 3600
@@ -97,6 +97,7 @@ class EntitlementTable(Table):
     idle_s: Annotated[int, Field(ge=60)] | None = None
     break_glass: BreakGlassTable | None = None
     cosigned: bool = False
+    signature: Annotated[SignatureRule, Field(strict=False)] = SignatureRule.OPTIONAL
 
 
 class CatalogFile(Table):

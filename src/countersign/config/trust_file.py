@@ -12,7 +12,9 @@ from countersign.auditlog.witnessing import read_witness_key
 from countersign.config.issuer_file import IssuerTable
 from countersign.config.problems import expected
 from countersign.config.sections import Address, Receiver
+from countersign.config.signing_file import PasskeyTable, SigningTable
 from countersign.config.table import Name, Table
+from countersign.domain.passkey import Passkey, Signing
 from countersign.domain.trust import SIX_YEARS_DAYS, Trust, TrustedWitness
 
 LONGEST_RETENTION_DAYS = 36_525
@@ -51,6 +53,16 @@ class TrustTable(Table):
     retention_days: Annotated[int, Field(ge=1, le=LONGEST_RETENTION_DAYS)] = SIX_YEARS_DAYS
     notices: dict[Name, Annotated[list[Receiver], Field(min_length=1, max_length=8)]] = Field(default_factory=dict)
     issuer: Annotated[tuple[IssuerTable, ...], Field(strict=False)] = ()
+    signing: SigningTable | None = None
+    passkey: Annotated[tuple[PasskeyTable, ...], Field(strict=False, max_length=100)] = ()
+
+    @model_validator(mode="after")
+    def _keys_have_a_place(self) -> Self:
+        if self.passkey and self.signing is None:
+            raise expected("[trust.signing] beside [[trust.passkey]]: a key is bound to a site and its pages")
+        if len({each.credential_id for each in self.passkey}) != len(self.passkey):
+            raise expected("each passkey once")
+        return self
 
     witness: Annotated[tuple[WitnessTable, ...], Field(strict=False, max_length=MOST_WITNESSES)] = ()
     witness_quorum: Annotated[int, Field(ge=0, le=MOST_WITNESSES)] = 0
@@ -73,4 +85,12 @@ class TrustTable(Table):
             issuers=MappingProxyType({each.id: each.meaning() for each in self.issuer}),
             witnesses=tuple(TrustedWitness(name=each.name, vkey=each.vkey, url=each.url) for each in self.witness),
             witness_quorum=self.witness_quorum,
+            signing=None if self.signing is None else Signing(**self.signing.model_dump()),
+            passkeys=self._passkeys(),
         )
+
+    def _passkeys(self) -> tuple[Passkey, ...]:
+        if self.signing is None:
+            return ()
+        rp_id, origins = self.signing.rp_id, self.signing.origins
+        return tuple(Passkey(**each.model_dump(), rp_id=rp_id, origins=origins) for each in self.passkey)

@@ -29,6 +29,7 @@ class EnvelopeSigned(Fact):
     principal: str
     digest: str
     groups: frozenset[str]
+    signature: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

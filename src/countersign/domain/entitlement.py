@@ -31,6 +31,13 @@ class Delivery(StrEnum):
     WRAPPED = "wrapped"
 
 
+class SignatureRule(StrEnum):
+    """Whether an approval is a passkey's signature; a denial never needs one."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameter:
     """What a request may say for one parameter: one of `values`, or a text that `pattern` matches as a whole.
@@ -167,6 +174,7 @@ class Entitlement:
     break_glass: BreakGlass | None = None
     idle: timedelta | None = None
     cosigned: bool = False
+    signature: SignatureRule = SignatureRule.OPTIONAL
 
     def document(self) -> dict[str, Any]:
         """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
@@ -207,6 +215,8 @@ class Entitlement:
             document["idle_s"] = _seconds(self.idle)
         if self.cosigned:
             document["cosigned"] = True
+        if self.signature is not SignatureRule.OPTIONAL:
+            document["signature"] = self.signature.value
         return document
 
     @cached_property

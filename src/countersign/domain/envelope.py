@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from countersign.domain.canonical import digest
+from countersign.domain.passkey import Assertion
 from countersign.domain.timestamps import spell
 
 FEWEST_SIGNERS = 2
@@ -26,6 +27,7 @@ class Signature:
     principal: str
     digest: str
     at: datetime
+    assertion: Assertion | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

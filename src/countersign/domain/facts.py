@@ -125,6 +125,17 @@ class ProposalDecided(Fact):
     principal: str
     digest: str
     state: str
+    signature: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalSigned(Fact):
+    """The author of a proposal signed it with a passkey."""
+
+    type = "rulebook.signed"
+    principal: str
+    digest: str
+    signature: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +217,7 @@ class ReviewRecorded(Fact):
     digest: str
     groups: frozenset[str]
     comment: Sealed | None = None
+    signature: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,15 +62,12 @@ class Proposal:
     @property
     def digest(self) -> str:
         """The hex digest that the other author approves."""
-        return digest(
-            "countersign/proposal/v1",
-            {
-                "id": self.id,
-                "base": self.base,
-                "catalog": self.catalog_digest,
-                "directory": self.directory_digest,
-                "proposed_by": self.proposed_by,
-            },
+        return proposal_digest(
+            proposal=self.id,
+            base=self.base,
+            catalog=self.catalog_digest,
+            directory=self.directory_digest,
+            proposed_by=self.proposed_by,
         )
 
     def after(self, event: ProposalEvent, *, by: str) -> Proposal:
@@ -83,6 +80,12 @@ class Proposal:
         if next_state is None:
             raise WrongState(f"{self.id} is {self.state}; it can no longer {event}", hint="propose again")
         return replace(self, state=next_state, decided_by=by, version=self.version + 1)
+
+
+def proposal_digest(*, proposal: str, base: int, catalog: str, directory: str, proposed_by: str) -> str:
+    """Return the hex digest of what somebody proposes: rules, and the rulebook that they follow."""
+    said = {"id": proposal, "base": base, "catalog": catalog, "directory": directory, "proposed_by": proposed_by}
+    return digest("countersign/proposal/v1", said)
 
 
 def genesis_digest(*, catalog: str, directory: str) -> str:

@@ -184,3 +184,27 @@ class Unauthenticated(Refused):
     """No token, an unknown one, or one whose person is disabled."""
 
     code = "unauthenticated"
+
+
+class SignatureRequired(Refused):
+    """The word must be signed with a passkey; a token alone does not give it."""
+
+    code = "signature-required"
+
+
+class SignatureRefused(Refused):
+    """The signature does not verify, is over something else, or by a key that does not count."""
+
+    code = "bad-signature"
+
+
+class ClonedAuthenticator(Refused):
+    """The authenticator's counter did not move on: a copy of it, or a signature that was used before."""
+
+    code = "cloned-authenticator"
+
+
+class RulesForged(Refused):
+    """The rules in the database are not those that two authors signed; nobody may do anything under them."""
+
+    code = "rules-forged"

@@ -68,6 +68,7 @@ class Request:
     Attributes:
         counters: the denied request whose counter-proposal this one takes up, if it does.
         behind: the persons who made the pipeline run that asks; none of them signs it.
+        signed: approvals of it are signed with passkeys, as the entitlement's rule says.
     """
 
     id: str
@@ -84,13 +85,15 @@ class Request:
     emergency: Emergency | None = None
     counters: str | None = None
     behind: frozenset[str] = frozenset()
+    signed: bool = False
     state: RequestState = RequestState.PENDING
     version: int = 1
 
     def statement(self) -> dict[str, object]:
         """Return what a reviewer signs: everything that decides what is given, free texts as commitments.
 
-        The mark of an emergency, what is countered and who is behind a pipeline are in it only where there is such a thing.
+        The marks of an emergency, of what is countered, of who is behind a pipeline and of approvals that must be signed are
+        in it only where there is such a thing.
         """
         said: dict[str, object] = {
             "id": self.id,
@@ -109,6 +112,8 @@ class Request:
             said["counters"] = self.counters
         if self.behind:
             said["behind"] = sorted(self.behind)
+        if self.signed:
+            said["signature"] = "required"
         return said
 
     @property

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from countersign.domain.entitlement import Factor
+from countersign.domain.passkey import Assertion
 from countersign.domain.people import Directory, Role
 
 
@@ -32,6 +33,7 @@ class Review:
     decision: Decision
     digest: str
     at: datetime
+    signature: Assertion | None = None
 
 
 class Hindrance(StrEnum):
@@ -47,6 +49,7 @@ class Hindrance(StrEnum):
     MACHINE = "machine"
     NO_ROLE = "not-an-approver"
     NOT_NAMED = "not-in-a-named-group"
+    UNSIGNED = "not-signed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

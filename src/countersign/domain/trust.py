@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from countersign.domain.issuer import Issuer
+from countersign.domain.passkey import Passkey, Signing
 
 SIX_YEARS_DAYS = 2192
 """How long evidence is kept unless the rules say otherwise: SEC 17a-4 asks for six years, leap days included."""
@@ -48,6 +49,8 @@ class Trust:
         issuers: by id, whose words about identities are believed.
         witnesses: who is asked to cosign checkpoints.
         witness_quorum: how many of them make a checkpoint cosigned; zero only where there are none.
+        signing: where passkeys are used and what they must sign; None where nobody signs with one.
+        passkeys: the first ones, on which every later enrolment rests. They count as the genesis names them.
     """
 
     log_origin: str | None = None
@@ -57,6 +60,8 @@ class Trust:
     issuers: Mapping[str, Issuer] = field(default_factory=lambda: MappingProxyType({}))
     witnesses: tuple[TrustedWitness, ...] = ()
     witness_quorum: int = 0
+    signing: Signing | None = None
+    passkeys: tuple[Passkey, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return everything that differs from saying nothing, as plain JSON; what is stored and hashed."""
@@ -74,4 +79,8 @@ class Trust:
         if self.witnesses:
             said["witness"] = [each.document() for each in self.witnesses]
             said["witness_quorum"] = self.witness_quorum
+        if self.signing is not None:
+            said["signing"] = self.signing.document()
+        if self.passkeys:
+            said["passkeys"] = [passkey.document() for passkey in self.passkeys]
         return said

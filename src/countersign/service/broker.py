@@ -18,6 +18,7 @@ from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
 from countersign.service.office import Office
+from countersign.service.passkeys import Passkeys
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
@@ -32,7 +33,7 @@ from countersign.service.tokens import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first twelve face people, the others face providers and the log."""
+    """All use cases. The first thirteen face people, the others face providers and the log."""
 
     office: Office
     gate: Gate
@@ -47,6 +48,7 @@ class Broker:
     rulemaking: Rulemaking
     envelopes: Envelopes
     afterwards: Afterwards
+    passkeys: Passkeys
     issuer: Issuer
     sweeper: Sweeper
     reconciler: Reconciler

@@ -12,6 +12,7 @@ from countersign.domain.entitlement import Entitlement
 from countersign.domain.envelope import LONGEST_ENVELOPE, MOST_USES, Envelope, Signature
 from countersign.domain.facts import BROKER
 from countersign.domain.ids import ENVELOPE
+from countersign.domain.passkey import Assertion, envelope_challenge
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import (
     AlreadyReviewed,
@@ -32,6 +33,7 @@ from countersign.service.granting import open_grant, refuse_author
 from countersign.service.judgement import judge_envelope, signers_of, standing_of
 from countersign.service.office import Office, remember, replayed
 from countersign.service.rules import Rules
+from countersign.service.signatures import demand_signature, is_required, take_signature
 from countersign.service.submission import Ask, Submissions
 from countersign.store import Tx
 
@@ -100,11 +102,14 @@ class Envelopes:
             )
             return view_of(tx, rules, envelope)
 
-    def sign(self, principal: Principal, envelope_id: str, *, digest: str) -> EnvelopeView:
-        """Sign exactly the envelope that was shown.
+    def sign(
+        self, principal: Principal, envelope_id: str, *, digest: str, assertion: Assertion | None = None
+    ) -> EnvelopeView:
+        """Sign exactly the envelope that was shown, with a passkey where the entitlement asks for one.
 
         Raises:
             NotEligible: not among those who may sign for the entitlement.
+            SignatureRequired, SignatureRefused, ClonedAuthenticator: as the passkey's signature stands.
             WrongDigest, AlreadyReviewed, WrongState, WindowOver, RuleChanged, NotFound: as the envelope stands.
         """
         with self.office.attempt(principal, act="sign", subject=envelope_id), self.office.store.begin() as tx:
@@ -117,6 +122,11 @@ class Envelopes:
             _demand_standing(envelope, tx.now)
             if any(each.person == principal.person for each in tx.signatures(envelope.id)):
                 raise AlreadyReviewed(f"{principal.person} has signed {envelope.id}", rule="one signature per person")
+            if is_required(entitlement):
+                demand_signature(assertion, rule=f"entitlement {entitlement.id}: signature = required")
+            if assertion is not None:
+                challenge = envelope_challenge(envelope=envelope.id, digest=digest, signer=principal.person)
+                take_signature(tx, rules, assertion, person=principal.person, challenge=challenge)
             tx.add_signature(
                 Signature(
                     envelope_id=envelope.id,
@@ -124,11 +134,17 @@ class Envelopes:
                     principal=principal.id,
                     digest=digest,
                     at=tx.now,
+                    assertion=assertion,
                 )
             )
             tx.record(
                 EnvelopeSigned(
-                    actor=principal.person, subject=envelope.id, principal=principal.id, digest=digest, groups=groups
+                    actor=principal.person,
+                    subject=envelope.id,
+                    principal=principal.id,
+                    digest=digest,
+                    groups=groups,
+                    signature=None if assertion is None else assertion.document(),
                 )
             )
             return view_of(tx, rules, envelope)

@@ -17,6 +17,7 @@ from countersign.domain.request import Request, RequestState
 from countersign.domain.review import Decision, Hindrance, Quorum, Review, could_be_reached, count_quorum, hindrance_to
 from countersign.service.granting import demand_may_ask
 from countersign.service.rules import Rules
+from countersign.service.signatures import fault_of, is_required
 from countersign.store import Tx
 
 
@@ -105,7 +106,10 @@ class Scale:
             return Hindrance.MACHINE
         if not self.rules.believes(account, self.entitlement):
             return Hindrance.OTHER_ENVIRONMENT
-        return self.hindrance_of(said.person)
+        hindrance = self.hindrance_of(said.person)
+        if hindrance is None and is_required(self.entitlement) and fault_of(said, self.rules) is not None:
+            return Hindrance.UNSIGNED
+        return hindrance
 
     def hindrance_of(self, person: str) -> Hindrance | None:
         """Say why a person's word would not count, whatever his account."""
@@ -120,12 +124,15 @@ class Scale:
 
 
 def standing_of(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules) -> tuple[Quorum, tuple[str, ...]]:
-    """Return how far the rule is filled by the words that count, and all persons who approved the exact digest."""
+    """Return how far the rule is filled by the words that count, and all persons who approved the exact digest.
+
+    Where the entitlement asks for signatures, who gave none that verifies now approved nothing.
+    """
     words = words_on(tx, request, entitlement=entitlement, rules=rules)
     approvers = {
         word.person
         for word in words
-        if word.decision is Decision.APPROVE and word.hindrance is not Hindrance.OTHER_DIGEST
+        if word.decision is Decision.APPROVE and word.hindrance not in {Hindrance.OTHER_DIGEST, Hindrance.UNSIGNED}
     }
     quorum = count_quorum(
         entitlement.rule_for(request.emergency),
@@ -224,8 +231,10 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
     """
     entitlement = rules.pinned(request.entitlement, request.rule_digest)
     demand_may_ask(demand_requester(request, rules), entitlement, rules)
-    if request.state is not RequestState.APPROVED or not (
-        request.digest == granted_digest == tx.stored_digest(request.id)
+    if (
+        request.state is not RequestState.APPROVED
+        or not (request.digest == granted_digest == tx.stored_digest(request.id))
+        or request.signed != is_required(entitlement)
     ):
         raise ApprovalVoid(
             f"the record of {request.id} does not add up",
@@ -241,9 +250,19 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
     quorum, approvers = standing_of(tx, request, entitlement=entitlement, rules=rules)
     if not quorum.reached:
         wanting = ", ".join(f"{f.group} {f.have} of {f.count}" for f in quorum.factors if f.have < f.count)
+        wanting += _unsigned(tx, request, entitlement, rules)
         raise ApprovalVoid(
             f"the approvals of {request.id} no longer satisfy the rule: {wanting or 'the rule names nobody'}",
             rule=f"entitlement {entitlement.id}: review",
             hint="submit the request again",
         )
     return Judged(entitlement=entitlement, approvers=approvers)
+
+
+def _unsigned(tx: Tx, request: Request, entitlement: Entitlement, rules: Rules) -> str:
+    """Say which approvals do not count for want of a signature, and why."""
+    if not is_required(entitlement):
+        return ""
+    approvals = [each for each in tx.reviews(request.id) if each.decision is Decision.APPROVE]
+    faults = [(each.person, fault_of(each, rules)) for each in approvals]
+    return "".join(f"; the approval of {person} does not count: {fault}" for person, fault in faults if fault)

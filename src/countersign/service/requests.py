@@ -8,6 +8,7 @@ from countersign.domain.counter import Less, judge_counter
 from countersign.domain.counter_facts import CounterProposed
 from countersign.domain.entitlement import Entitlement
 from countersign.domain.facts import ReviewRecorded
+from countersign.domain.passkey import Assertion, review_challenge
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import (
     AlreadyReviewed,
@@ -27,6 +28,7 @@ from countersign.service.judgement import demand_reachable, standing_of
 from countersign.service.office import Office, remember, replayed
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see
+from countersign.service.signatures import demand_signature, is_required, take_signature
 from countersign.service.submission import Ask, Submissions
 from countersign.store import Tx
 
@@ -100,11 +102,13 @@ class Requests:
         digest: str,
         comment: str | None = None,
         less: Less | None = None,
+        signature: Assertion | None = None,
     ) -> Request:
         """Record one person's word on exactly the digest that was shown; with a denial, what less he would see asked.
 
         Raises:
-            Refused: self-review, not-eligible, wrong-digest, already-reviewed, wrong-state, window-over, rule-changed.
+            Refused: self-review, not-eligible, wrong-digest, already-reviewed, wrong-state, window-over, rule-changed;
+                signature-required, bad-signature or cloned-authenticator.
             Invalid: the counter-proposal goes with an approval, or is not less.
         """
         with self.office.attempt(principal, act=decision.value, subject=request_id), self.office.store.begin() as tx:
@@ -120,6 +124,13 @@ class Requests:
             if any(review.person == principal.person for review in reviews):
                 raise AlreadyReviewed(f"{principal.person} has reviewed {request.id}", rule="one review per person")
             request.demand_reviewable(tx.now)
+            if decision is Decision.APPROVE and is_required(entitlement):
+                demand_signature(signature, rule=f"entitlement {entitlement.id}: signature = required")
+            if signature is not None:
+                challenge = review_challenge(
+                    request=request.id, digest=digest, decision=decision.value, approver=principal.person
+                )
+                take_signature(tx, rules, signature, person=principal.person, challenge=challenge)
             review = Review(
                 request_id=request.id,
                 person=principal.person,
@@ -127,6 +138,7 @@ class Requests:
                 decision=decision,
                 digest=digest,
                 at=tx.now,
+                signature=signature,
             )
             tx.add_review(review, requester=request.person)
             tx.record(
@@ -138,6 +150,7 @@ class Requests:
                     digest=digest,
                     groups=groups,
                     comment=None if comment is None else self.office.seal(comment, field="comment"),
+                    signature=None if signature is None else signature.document(),
                 )
             )
             if less is not None:

@@ -7,42 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from countersign.config.catalog import parse_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import parse_directory
 from countersign.config.problems import ConfigError, Severity
 from countersign.domain.entitlement import Catalog, Entitlement
-from countersign.domain.facts import ProposalDecided, RulebookAdopted, RulebookProposed
+from countersign.domain.facts import ProposalDecided, ProposalSigned, RulebookAdopted, RulebookProposed
 from countersign.domain.ids import PROPOSAL
+from countersign.domain.passkey import Assertion, Word, rules_challenge
+from countersign.domain.passkey_facts import PasskeysFounded
 from countersign.domain.people import Directory, Principal, Role
 from countersign.domain.proposal import Proposal, ProposalEvent, ProposalState
-from countersign.domain.refusals import Invalid, NotFound, NotPermitted, RuleChanged, SelfReview, WrongDigest
+from countersign.domain.refusals import (
+    AlreadyReviewed,
+    Invalid,
+    NotEligible,
+    NotFound,
+    NotPermitted,
+    RuleChanged,
+    SelfReview,
+    WrongDigest,
+    WrongState,
+)
 from countersign.service.office import Office
+from countersign.service.provenance import are_signed, demand_author_s
+from countersign.service.rule_changes import ProposalView, view_of
 from countersign.service.rules import Rules, rule_texts
+from countersign.service.signatures import demand_signature, take_signature
 from countersign.store import Rulebook, Tx
 
 READERS = (Role.CATALOG_AUTHOR, Role.AUDITOR, Role.OPERATOR)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What a proposal does to one thing: `added`, `removed` or `changed`, with each key before and after."""
-
-    kind: str
-    id: str
-    what: Literal["added", "removed", "changed"]
-    keys: Mapping[str, tuple[object, object]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProposalView:
-    """A proposal, and what it would change in the rules in force."""
-
-    proposal: Proposal
-    changes: tuple[Change, ...]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +68,7 @@ class Rulemaking:
             source = current.directory if directory is None else directory
             parsed = _parsed(catalog, source)
             self._demand_servable(parsed[0])
+            _demand_first_keys(rules.catalog, parsed[0])
             proposal = Proposal(
                 id=self.office.new_id(PROPOSAL),
                 base=current.seq,
@@ -102,16 +99,52 @@ class Rulemaking:
                     reason=self.office.seal(reason, field="reason"),
                 )
             )
-            return _view(proposal, rules, parsed)
+            return view_of(proposal, rules, parsed)
 
-    def approve(self, principal: Principal, proposal_id: str, *, digest: str) -> ProposalView:
-        """Bring a proposal into force; a different author than the one who made it.
+    def sign(self, principal: Principal, proposal_id: str, *, digest: str, signature: Assertion) -> ProposalView:
+        """Sign one's own proposal with a passkey, which the rules may ask for before another author approves it.
+
+        Raises:
+            NotEligible: another author's proposal.
+            SignatureRefused, ClonedAuthenticator: as the signature stands.
+            AlreadyReviewed: it is signed.
+            WrongDigest, WrongState, NotFound: as the proposal stands.
+        """
+        with self.office.attempt(principal, act="sign", subject=proposal_id), self.office.store.begin() as tx:
+            rules = self.office.rules.current(tx)
+            rules.directory.demand(principal, Role.CATALOG_AUTHOR)
+            proposal = _known(tx, proposal_id)
+            if proposal.proposed_by != principal.person:
+                raise NotEligible("everybody signs what he proposed himself", rule="the author signs his proposal")
+            if digest != proposal.digest:
+                raise WrongDigest(f"that is not the digest of {proposal.id}", hint="read what it says now")
+            if proposal.state is not ProposalState.PENDING:
+                raise WrongState(f"{proposal.id} is {proposal.state}", hint="propose again")
+            if tx.rule_signature(proposal.id, "propose") is not None:
+                raise AlreadyReviewed(f"{proposal.id} is signed", rule="one signature per author")
+            _take(tx, rules, proposal, signature, act="propose", person=principal.person)
+            tx.record(
+                ProposalSigned(
+                    actor=principal.person,
+                    subject=proposal.id,
+                    principal=principal.id,
+                    digest=proposal.digest,
+                    signature=signature.document(),
+                )
+            )
+            return view_of(proposal, rules, _parsed(proposal.catalog, proposal.directory))
+
+    def approve(
+        self, principal: Principal, proposal_id: str, *, digest: str, signature: Assertion | None = None
+    ) -> ProposalView:
+        """Bring a proposal into force; a different author than the one who made it, both signing where the rules ask for it.
 
         Raises:
             SelfReview: the principal's person made it, by whatever principal.
             NotPermitted: not a catalog author, neither before nor by the proposal.
             WrongDigest, WrongState, NotFound: as the proposal stands.
             RuleChanged: another rulebook came into force since it was made.
+            SignatureRequired, SignatureRefused, ClonedAuthenticator: as the signatures of both stand.
         """
         with self.office.attempt(principal, act="approve", subject=proposal_id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
@@ -130,9 +163,14 @@ class Rulemaking:
                 )
             parsed = _parsed(proposal.catalog, proposal.directory)
             self._demand_servable(parsed[0])
-            approved = self._decide(tx, principal, proposal, ProposalEvent.APPROVE)
+            if are_signed(rules.catalog.trust):
+                demand_signature(signature, rule="trust.signing.signed_rules = true")
+                demand_author_s(tx.rule_signature(proposal.id, "propose"), proposal)
+            if signature is not None:
+                _take(tx, rules, proposal, signature, act="approve", person=principal.person)
+            approved = self._decide(tx, principal, proposal, ProposalEvent.APPROVE, signature=signature)
             self._adopt(tx, approved, current, rules, parsed, by=principal.person)
-            return _view(approved, rules, parsed)
+            return view_of(approved, rules, parsed)
 
     def reject(self, principal: Principal, proposal_id: str) -> Proposal:
         """Reject another's proposal, or withdraw one's own.
@@ -168,7 +206,7 @@ class Rulemaking:
             rules = self.office.rules.current(tx)
             rules.directory.demand(principal, *READERS)
             proposal = _known(tx, proposal_id, lock=False)
-        return _view(proposal, rules, _parsed(proposal.catalog, proposal.directory))
+        return view_of(proposal, rules, _parsed(proposal.catalog, proposal.directory))
 
     def in_force(self, principal: Principal) -> Rulebook:
         """Return the rulebook in force, as it was proposed.
@@ -186,7 +224,15 @@ class Rulemaking:
             if why is not None:
                 raise Invalid(f"entitlement {entitlement.id}: {why}", field="catalog")
 
-    def _decide(self, tx: Tx, principal: Principal, proposal: Proposal, event: ProposalEvent) -> Proposal:
+    def _decide(
+        self,
+        tx: Tx,
+        principal: Principal,
+        proposal: Proposal,
+        event: ProposalEvent,
+        *,
+        signature: Assertion | None = None,
+    ) -> Proposal:
         decided = proposal.after(event, by=principal.person)
         tx.move_proposal(proposal, decided)
         tx.record(
@@ -196,6 +242,7 @@ class Rulemaking:
                 principal=principal.id,
                 digest=proposal.digest,
                 state=decided.state.value,
+                signature=None if signature is None else signature.document(),
             )
         )
         return decided
@@ -212,6 +259,7 @@ class Rulemaking:
                 directory_digest=proposal.directory_digest,
                 proposed_by=proposal.proposed_by,
                 approved_by=by,
+                proposal=proposal.id,
             )
         )
         for entitlement in parsed[0].entitlements.values():
@@ -232,6 +280,30 @@ class Rulemaking:
                 written=len(written),
             ),
         )
+        if not rules.catalog.trust.passkeys and parsed[0].trust.passkeys:
+            first = tuple(passkey.document() for passkey in parsed[0].trust.passkeys)
+            tx.record(PasskeysFounded(actor=by, subject="passkeys", passkeys=first))
+
+
+def _demand_first_keys(before: Catalog, after: Catalog) -> None:
+    """Demand that the first keys stay as they were named: what comes later is enrolled, and goes by being removed.
+
+    Raises:
+        Invalid: naming `catalog`.
+    """
+    if before.trust.passkeys and before.trust.passkeys != after.trust.passkeys:
+        raise Invalid(
+            "the first passkeys, and where they are used, stay as they were named",
+            field="catalog",
+            rule="trust.passkey and trust.signing are part of the genesis",
+            hint="enrol further keys with countersign passkey enrol",
+        )
+
+
+def _take(tx: Tx, rules: Rules, proposal: Proposal, signature: Assertion, *, act: str, person: str) -> None:
+    challenge = rules_challenge(proposal=proposal.id, digest=proposal.digest, act=act, author=person)
+    take_signature(tx, rules, signature, person=person, challenge=challenge)
+    tx.add_rule_signature(proposal.id, act, Word(person=person, assertion=signature))
 
 
 def _in_force(tx: Tx) -> Rulebook:
@@ -261,43 +333,3 @@ def _parsed(catalog: Mapping[str, Any], directory: Mapping[str, Any]) -> tuple[C
     if errors:
         raise Invalid("\n".join(str(problem) for problem in errors), field="catalog")
     return parsed_catalog, parsed_directory
-
-
-def _view(proposal: Proposal, rules: Rules, parsed: tuple[Catalog, Directory]) -> ProposalView:
-    warnings = tuple(str(problem) for problem in check_together(*parsed))
-    return ProposalView(proposal=proposal, changes=tuple(_changes(rules, parsed)), warnings=warnings)
-
-
-def _changes(rules: Rules, parsed: tuple[Catalog, Directory]) -> list[Change]:
-    changes = []
-    for kind, before, after in (
-        ("trust", _whole(rules.catalog), _whole(parsed[0])),
-        ("entitlement", _by_id(rules.catalog.document()["entitlements"]), _by_id(parsed[0].document()["entitlements"])),
-        *(
-            (name[:-1], _by_id(rules.directory.document()[name]), _by_id(parsed[1].document()[name]))
-            for name in ("persons", "principals", "groups")
-        ),
-    ):
-        for thing in sorted(before.keys() | after.keys()):
-            old, new = before.get(thing, {}), after.get(thing, {})
-            keys = {key: (old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())}
-            differing = {key: pair for key, pair in keys.items() if pair[0] != pair[1]}
-            if differing:
-                changes.append(Change(kind=kind, id=thing, what=_what(old, new), keys=differing))
-    return changes
-
-
-def _what(old: Mapping[str, Any], new: Mapping[str, Any]) -> Literal["added", "removed", "changed"]:
-    if not old:
-        return "added"
-    return "changed" if new else "removed"
-
-
-def _whole(catalog: Catalog) -> dict[str, dict[str, Any]]:
-    """Return the trust settings as the one thing of their kind; none where nothing is said."""
-    said = catalog.trust.document()
-    return {"trust": said} if said else {}
-
-
-def _by_id(items: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - documents are plain JSON
-    return {item["id"]: item for item in items}

@@ -13,16 +13,22 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from countersign.auditlog.chain import Chain
+from countersign.auditlog.keyring import Keyring
 from countersign.config.catalog import parse_catalog
 from countersign.config.directory import parse_directory
 from countersign.domain.entitlement import Catalog, Entitlement
 from countersign.domain.environment import Environment
 from countersign.domain.facts import BROKER, RulebookAdopted
 from countersign.domain.issuer import GroupWord, withheld
+from countersign.domain.passkey_facts import PasskeysFounded
 from countersign.domain.people import Directory, Principal
 from countersign.domain.refusals import Invalid, NotEligible, RuleChanged, Stopped
 from countersign.domain.rule_facts import RulebookWritten
 from countersign.domain.rule_texts import batches, rows_between, sections_of
+from countersign.domain.trust import Trust
+from countersign.service.chains import NO_KEYS, ChainReader
+from countersign.service.provenance import Borne, extended, first
 from countersign.store import Rulebook, Store, Tx
 
 
@@ -35,6 +41,7 @@ class Rules:
         authors: by entitlement, who wrote and approved its rule; they neither ask nor sign under it.
         words: what identity issuers said of groups.
         now: the moment.
+        keyring: whose passkeys count.
     """
 
     catalog: Catalog
@@ -42,6 +49,7 @@ class Rules:
     authors: Mapping[str, frozenset[str]]
     words: tuple[GroupWord, ...]
     now: datetime
+    keyring: Keyring = NO_KEYS
 
     @cached_property
     def directory(self) -> Directory:
@@ -135,38 +143,59 @@ class Rules:
 
 
 class RuleReader:
-    """Reads the rules in force within a transaction; parses a rulebook only when it is a new one."""
+    """Reads the rules in force within a transaction; parses a rulebook, and checks where it comes from, only when it is new.
 
-    def __init__(self) -> None:
-        """Start with nothing parsed."""
+    Args:
+        genesis: the digest of the first rules as it is pinned; None takes them as they are.
+    """
+
+    def __init__(self, *, genesis: str | None = None) -> None:
+        """Start with nothing read."""
+        self._genesis = genesis
         self._lock = Lock()
-        self._parsed: tuple[int, Catalog, Directory, Mapping[str, frozenset[str]]] | None = None
+        self._chains = ChainReader()
+        self._borne: Borne | None = None
+        self._noted: Mapping[str, frozenset[str]] = {}
 
     def current(self, tx: Tx) -> Rules:
         """Return the rules as this transaction sees them.
 
         Raises:
             Stopped: no rulebook was ever adopted; nobody may do anything.
+            RulesForged: they are not those that were pinned, or not signed as the rules ask.
         """
         seq = tx.rulebook_seq()
         with self._lock:
-            parsed = self._parsed
-        if parsed is None or parsed[0] != seq:
-            rulebook = tx.rulebook()
+            borne = self._borne
+        if borne is None or borne.seq > seq:
+            rulebook = next(iter(tx.rulebooks_after(0)), None)
             if rulebook is None:
                 raise Stopped("no catalog is in force", hint="start the broker with a catalog and a directory")
-            catalog, directory = parse_catalog(rulebook.catalog), parse_directory(rulebook.directory)
-            parsed = (rulebook.seq, catalog, directory, tx.rule_authors())
+            borne = first(rulebook, genesis=self._genesis)
+        chain = self._chain(tx, borne.catalog.trust)
+        if borne is not self._borne or borne.seq != seq:
+            borne = extended(borne, tx.rulebooks_after(borne.seq), chain)
+            chain = self._chain(tx, borne.catalog.trust)
+            noted = tx.rule_authors()
             with self._lock:
-                self._parsed = parsed
-        asserted = any(issuer.groups_claim is not None for issuer in parsed[1].trust.issuers.values())
+                self._borne, self._noted = borne, noted
+        asserted = any(issuer.groups_claim is not None for issuer in borne.catalog.trust.issuers.values())
         return Rules(
-            catalog=parsed[1],
-            roster=parsed[2].without(tx.disabled_persons()),
-            authors=parsed[3],
+            catalog=borne.catalog,
+            roster=borne.directory.without(tx.disabled_persons()),
+            authors=_both(borne.authors, self._noted),
             words=tuple(tx.group_words()) if asserted else (),
             now=tx.now,
+            keyring=chain.keyring,
         )
+
+    def _chain(self, tx: Tx, trust: Trust) -> Chain:
+        return Chain() if trust.signing is None else self._chains.current(tx, trust.passkeys)
+
+
+def _both(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """Return who wrote which rule by either account: as the rulebooks show it, and as it was noted."""
+    return {name: one.get(name, frozenset()) | other.get(name, frozenset()) for name in {**one, **other}}
 
 
 def found(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, Any]) -> bool:
@@ -198,6 +227,9 @@ def found(store: Store, *, catalog: Mapping[str, Any], directory: Mapping[str, A
                 written=len(written),
             ),
         )
+        if parsed[0].trust.passkeys:
+            first = tuple(passkey.document() for passkey in parsed[0].trust.passkeys)
+            tx.record(PasskeysFounded(actor=f"{BROKER}/start", subject="passkeys", passkeys=first))
     return True
 
 

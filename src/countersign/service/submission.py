@@ -18,6 +18,7 @@ from countersign.providers.base import Order, Preview, Unfit
 from countersign.service.granting import demand_may_ask, refuse_while_owed
 from countersign.service.office import Office, refuse_if_stopped
 from countersign.service.rules import Rules
+from countersign.service.signatures import is_required
 from countersign.store import Tx
 
 DAY = timedelta(days=1)
@@ -109,6 +110,7 @@ class Submissions:
             emergency=ask.emergency,
             counters=ask.counters,
             behind=principal.behind,
+            signed=is_required(entitlement),
         )
 
     def preview(self, request: Request, entitlement: Entitlement) -> Preview:

@@ -31,6 +31,7 @@ envelope_signatures = sa.Table(
     column("principal", sa.String(63)),
     column("digest", sa.String(64)),
     column("at", Moment),
+    column("assertion", sa.JSON, nullable=True),
     sa.PrimaryKeyConstraint("envelope_id", "person", name="one_signature_per_person"),
 )
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from countersign.domain.emergency import Emergency
 from countersign.domain.grant import Grant, GrantState
 from countersign.domain.lease import Cause, Evidence, Lease, LeaseState
+from countersign.domain.passkey import Assertion, NotASignature
 from countersign.domain.request import Request, RequestState, Sealed
 from countersign.domain.review import Decision, Review
 
@@ -42,6 +43,7 @@ def request_row(request: Request, *, target: str) -> dict[str, Any]:
         "envelope_id": request.emergency.envelope if request.emergency else None,
         "counters": request.counters,
         "behind": sorted(request.behind) or None,
+        "signed": request.signed,
         "state": request.state.value,
         "version": request.version,
     }
@@ -70,6 +72,7 @@ def to_request(row: Row) -> Request:
         emergency=emergency,
         counters=row["counters"],
         behind=frozenset(row["behind"] or ()),
+        signed=bool(row["signed"]),
         state=RequestState(row["state"]),
         version=row["version"],
     )
@@ -84,7 +87,18 @@ def to_review(row: Row) -> Review:
         decision=Decision(row["decision"]),
         digest=row["digest"],
         at=row["at"],
+        signature=to_assertion(row["signature"]),
     )
+
+
+def to_assertion(document: object) -> Assertion | None:
+    """Return the signature that a column holds; what somebody made of it that is none counts as none."""
+    if not isinstance(document, dict):
+        return None
+    try:
+        return Assertion.read(document)
+    except NotASignature:
+        return None
 
 
 def grant_row(grant: Grant) -> dict[str, Any]:

@@ -97,6 +97,7 @@ rulebooks = sa.Table(
     column("directory_digest", sa.String(64)),
     column("proposed_by", sa.String(63), nullable=True),
     column("approved_by", sa.String(63), nullable=True),
+    column("proposal", sa.String(20), nullable=True),
     column("at", Moment),
     sa.CheckConstraint(
         "seq = 1 OR (proposed_by IS NOT NULL AND approved_by IS NOT NULL AND proposed_by <> approved_by)",
@@ -169,6 +170,7 @@ requests = sa.Table(
     column("envelope_id", sa.String(20), nullable=True),
     column("counters", sa.String(20), unique=True, nullable=True),
     column("behind", sa.JSON, nullable=True),
+    column("signed", sa.Boolean, server_default=sa.false()),
     column("state", sa.String(12)),
     column("version", sa.Integer),
     sa.UniqueConstraint("id", "person", name="request_and_person"),
@@ -190,6 +192,7 @@ reviews = sa.Table(
     column("decision", sa.String(8)),
     column("digest", sa.String(64)),
     column("at", Moment),
+    column("signature", sa.JSON, nullable=True),
     sa.PrimaryKeyConstraint("request_id", "person", name="one_review_per_person"),
     sa.ForeignKeyConstraint(["request_id", "requester_person"], ["requests.id", "requests.person"]),
     sa.CheckConstraint("person <> requester_person", name="never_the_requester"),

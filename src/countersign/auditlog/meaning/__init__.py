@@ -39,6 +39,9 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `proposal-unknown` | decision | of a proposal that is not open |
 | `counter-mismatch` | counter-proposal, request | made by somebody who did not deny, for more, or taken up as something else |
 | `envelope-void`, `emergency-untold` | request, draw | an envelope that does not cover it; break-glass that was not told |
+| `signature-missing`, `signature-invalid` | review, rules | it had to be signed and is not; is, but not by its person over this |
+| `signature-counter` | review, rules | the authenticator's counter did not rise |
+| `passkey-chain`, `genesis-mismatch` | passkey, rulebook | not vouched for as it says; not the first rules given |
 | `fact-shape`, `leaf-format` | the entry | it does not say what entries of its type say |
 | `emergency-unreviewed` (high) | break-glass | the word on it afterwards is overdue |
 | `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
@@ -50,5 +53,6 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 
 from countersign.auditlog.meaning.check import MeaningCheck
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
+from countersign.auditlog.meaning.signatures import Genesis
 
-__all__ = ["DEFAULT", "Finding", "MeaningCheck", "Severity", "Thresholds"]
+__all__ = ["DEFAULT", "Finding", "Genesis", "MeaningCheck", "Severity", "Thresholds"]

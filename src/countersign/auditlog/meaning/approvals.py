@@ -41,6 +41,7 @@ class Approvals:
             rule=statement["rule"],
             duration_s=int(statement["duration_s"]),
             lapses_at=data["lapses_at"],
+            signed=statement.get("signature") == "required",
         )
 
     def reviewed(self, index: int, fact: Fact) -> None:

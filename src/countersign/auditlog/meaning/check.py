@@ -17,6 +17,7 @@ from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
 from countersign.auditlog.meaning.outside import Outside
 from countersign.auditlog.meaning.rulebooks import Rulebooks
+from countersign.auditlog.meaning.signatures import Genesis, Signatures
 from countersign.auditlog.report import Failure, Report
 
 GRACE = timedelta(seconds=60)
@@ -58,22 +59,25 @@ class MeaningCheck:
 
     Args:
         thresholds: from where on what is honestly recorded is a finding.
+        genesis: the first rules, if whoever verifies brings them along.
     """
 
-    def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
+    def __init__(self, thresholds: Thresholds = DEFAULT, *, genesis: Genesis | None = None) -> None:
         self._ledger = ledger = Ledger(thresholds=thresholds)
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
         outside = Outside(ledger=ledger)
+        signatures = Signatures(ledger=ledger, genesis=genesis)
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
             "broker.started": (order.started,),
             "rulebook.written": (rules.wrote,),
-            "rulebook.adopted": (order.adopted, rules.adopted),
+            "rulebook.adopted": (order.adopted, rules.adopted, signatures.adopted),
             "rulebook.proposed": (order.judge_act, order.proposed),
-            "rulebook.decided": (order.judge_act, order.decided),
+            "rulebook.decided": (order.judge_act, order.decided, signatures.rules_signed),
+            "rulebook.signed": (order.judge_act, signatures.rules_signed),
             "clock.stepped": (order.stepped,),
             "person.disabled": (order.disabled_person, rules.disabled),
             "request.submitted": (
@@ -82,8 +86,9 @@ class MeaningCheck:
                 emergencies.submitted,
                 rules.submitted,
                 counters.submitted,
+                signatures.opened,
             ),
-            "review.recorded": (order.judge_act, approvals.reviewed, rules.reviewed),
+            "review.recorded": (order.judge_act, approvals.reviewed, rules.reviewed, signatures.reviewed),
             "counter.proposed": (order.judge_act, counters.proposed),
             "request.decided": (approvals.decided,),
             "grant.opened": (approvals.opened, rules.opened),
@@ -105,10 +110,16 @@ class MeaningCheck:
             "records.gap": (order.lost,),
             "witness.disputed": (outside.disputed,),
             "envelope.proposed": (order.judge_act, emergencies.proposed),
-            "envelope.signed": (order.judge_act, emergencies.signed),
+            "envelope.signed": (order.judge_act, emergencies.signed, signatures.envelope_signed),
             "envelope.revoked": (order.judge_act, emergencies.revoked),
             "break-glass.opened": (emergencies.opened,),
             "break-glass.reviewed": (order.judge_act, emergencies.reviewed),
+            "passkey.founded": (signatures.chained,),
+            "passkey.proposed": (order.judge_act,),
+            "passkey.vouched": (order.judge_act,),
+            "passkey.enrolled": (order.judge_act, signatures.chained),
+            "passkey.removal-asked": (order.judge_act,),
+            "passkey.removed": (order.judge_act, signatures.chained),
             "stop.placed": (order.judge_act, order.stopped),
             "stop.lifted": (order.judge_act, order.lifted),
         }

@@ -39,6 +39,7 @@ class OpenRequest:
     granted: bool = False
     emergency: bool = False
     envelope: str | None = None
+    signed: bool = False
 
 
 @dataclass(slots=True)

@@ -23,6 +23,11 @@ from countersign.cli.session import Session, with_session
     type=click.Path(path_type=Path),
     help="A checkpoint that you kept from earlier; repeat for more.",
 )
+@click.option(
+    "--catalog",
+    type=click.Path(path_type=Path),
+    help="The first catalog.toml, as you hold it: the log must begin with it and with its passkeys.",
+)
 @click.option("--bytes-only", is_flag=True, help="Leave out what the entries mean.")
 @with_session
 def verify(
@@ -32,19 +37,23 @@ def verify(
     database: str | None,
     keys: tuple[str, ...],
     checkpoints: tuple[Path, ...],
+    catalog: Path | None,
     bytes_only: bool,
 ) -> None:
     """Verify an export or a folder of tiles at PATH, or (without PATH) what the broker serves to an auditor.
 
     With --key, and with a checkpoint kept from earlier, every edit, removal, reordering, truncation and rewrite is found.
-    The facts are replayed too: that every credential had its approvals and came to its end.
+    The facts are replayed too: that every credential had its approvals, with their signatures, and came to its end.
     """
     from countersign.auditlog.meaning import MeaningCheck  # noqa: PLC0415 - as below
-    from countersign.cli.sources import read_trust, verify_live, verify_path  # noqa: PLC0415 - loads cryptography
+    from countersign.cli.sources import read_genesis, read_trust, verify_live, verify_path  # noqa: PLC0415 - loads cryptography
 
     if path is not None and database is not None:
         raise usage("give either PATH or --database")
-    trust = read_trust(keys, checkpoints, meaning=None if bytes_only else MeaningCheck())
+    if catalog is not None and bytes_only:
+        raise usage("--catalog is about what entries mean", field="--catalog")
+    meaning = None if bytes_only else MeaningCheck(genesis=None if catalog is None else read_genesis(catalog))
+    trust = read_trust(keys, checkpoints, meaning=meaning)
     if database is not None:
         from countersign.cli.database import verify_database  # noqa: PLC0415 - loads SQLAlchemy
 

@@ -20,6 +20,7 @@ from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
+from countersign.store.unit.passkeys_part import PasskeysPart
 from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
@@ -45,6 +46,7 @@ class Tx(
     RecordsPart,
     SignInPart,
     WitnessesPart,
+    PasskeysPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

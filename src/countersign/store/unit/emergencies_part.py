@@ -11,7 +11,7 @@ from countersign.domain.envelope import Envelope, Signature
 from countersign.domain.refusals import Conflict
 from countersign.domain.review import Decision
 from countersign.store import emergency_tables as tables
-from countersign.store import schema
+from countersign.store import rows, schema
 from countersign.store.unit.part import Part
 
 
@@ -48,14 +48,14 @@ class EmergenciesPart(Part):
     def add_signature(self, signature: Signature) -> None:
         """Keep a signature; the table refuses a second one by the person."""
         row = {name: getattr(signature, name) for name in Signature.__dataclass_fields__}
-        self._insert(tables.envelope_signatures, row)
+        assertion = None if signature.assertion is None else signature.assertion.document()
+        self._insert(tables.envelope_signatures, row | {"assertion": assertion})
 
     def signatures(self, envelope_id: str) -> list[Signature]:
         """Return the signatures of an envelope in the order they were made."""
         table = tables.envelope_signatures
         query = sa.select(table).where(table.c.envelope_id == envelope_id).order_by(table.c.at, table.c.person)
-        names = Signature.__dataclass_fields__
-        return [Signature(**{name: row[name] for name in names}) for row in self._connection.execute(query).mappings()]
+        return [_to_signature(row) for row in self._connection.execute(query).mappings()]
 
     def times_opened(self, envelope_id: str) -> int:
         """Return how often an envelope was opened, counted from the requests that bear it; those are never removed."""
@@ -136,6 +136,11 @@ class EmergenciesPart(Part):
 def _to_envelope(row: sa.RowMapping) -> Envelope:
     values = {name: row[name] for name in Envelope.__dataclass_fields__ if name != "max_duration"}
     return Envelope(**values, max_duration=timedelta(seconds=row["max_duration_s"]))
+
+
+def _to_signature(row: sa.RowMapping) -> Signature:
+    values = {name: row[name] for name in Signature.__dataclass_fields__}
+    return Signature(**values | {"assertion": rows.to_assertion(row["assertion"])})
 
 
 def _to_after_review(row: sa.RowMapping) -> AfterReview:

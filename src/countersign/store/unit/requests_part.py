@@ -89,6 +89,7 @@ class RequestsPart(Part):
             "decision": review.decision.value,
             "digest": review.digest,
             "at": review.at,
+            "signature": None if review.signature is None else review.signature.document(),
         }
         self._insert(schema.reviews, row)
 

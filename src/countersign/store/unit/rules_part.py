@@ -23,6 +23,7 @@ class Rulebook:
     directory_digest: str
     proposed_by: str | None = None
     approved_by: str | None = None
+    proposal: str | None = None
 
 
 class RulesPart(Part):
@@ -35,6 +36,12 @@ class RulesPart(Part):
         if row is None:
             return None
         return Rulebook(**{name: row[name] for name in Rulebook.__dataclass_fields__})
+
+    def rulebooks_after(self, seq: int) -> list[Rulebook]:
+        """Return every rulebook behind a number, in order."""
+        table = schema.rulebooks
+        rows = self._connection.execute(sa.select(table).where(table.c.seq > seq).order_by(table.c.seq)).mappings()
+        return [Rulebook(**{name: row[name] for name in Rulebook.__dataclass_fields__}) for row in rows]
 
     def rulebook_seq(self) -> int:
         """Return the number of the rulebook in force, 0 for none: cheap, to know whether a parsed one still holds."""

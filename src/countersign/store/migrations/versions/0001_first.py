@@ -4,7 +4,15 @@ import sqlalchemy as sa
 from alembic import op
 
 from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
-from countersign.store import counter_tables, emergency_tables, follower_tables, schema, signin_tables, witness_tables
+from countersign.store import (
+    counter_tables,
+    emergency_tables,
+    follower_tables,
+    passkey_tables,
+    schema,
+    signin_tables,
+    witness_tables,
+)
 
 revision = "0001"
 down_revision = None
@@ -17,7 +25,15 @@ def upgrade() -> None:
     connection = op.get_bind()
     schema.metadata.create_all(connection)
     dialect = connection.dialect.name
-    for tables in (schema, emergency_tables, counter_tables, follower_tables, signin_tables, witness_tables):
+    for tables in (
+        schema,
+        emergency_tables,
+        counter_tables,
+        follower_tables,
+        passkey_tables,
+        signin_tables,
+        witness_tables,
+    ):
         for statement in tables.guards(dialect):
             connection.execute(sa.text(statement))
     head = {"id": 1, "size": 0, "root": EMPTY_ROOT, "frontier": Frontier().encode(), "at": None}

@@ -203,7 +203,9 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
         only_refusal(source(parameters={"default": {"value": "x"}}))[1]
         == "one of the keys values, pattern, default, ordered"
     )
-    assert only_refusal({**source(), "entitlements": []})[1] == "one of the keys schema, trust, target, entitlement"
+    assert (
+        only_refusal({**source(), "entitlements": []})[1] == "one of the keys schema, trust, target, rule, entitlement"
+    )
 
 
 def test_a_rule_without_factors_is_refused() -> None:

@@ -17,13 +17,13 @@ from countersign.config.catalog_file import (
     BreakGlassTable,
     CapsTable,
     EntitlementTable,
-    FactorTable,
     ParameterTable,
     TargetTable,
 )
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import GroupTable, PersonTable, PrincipalTable, parse_directory
 from countersign.config.issuer_file import IssuerTable
+from countersign.config.matching import FactorTable, RuleTable
 from countersign.config.patterns import fault_of
 from countersign.config.problems import ConfigError
 from countersign.config.signing_file import PasskeyTable, SigningTable
@@ -105,6 +105,7 @@ def test_the_first_entitlement_prints_every_key() -> None:
         ("### `[[trust.issuer]]`", IssuerTable),
         ("### `[[target]]`", TargetTable),
         ("### `[[entitlement]]`", EntitlementTable),
+        ("### `[[rule]]`", RuleTable),
         ("### `caps`", CapsTable),
         ("### `break_glass`", BreakGlassTable),
     ],

@@ -21,11 +21,23 @@ from tempfile import TemporaryDirectory
 from tests.mutants.rules import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
+UNITS = (
+    *(f"tests/domain/test_{part}.py" for part in ("review", "grant", "lease")),
+    "tests/config/test_matching.py",
+)
 SERVICES = tuple(
     f"tests/service/test_{part}.py" for part in ("requests", "counter", "sealing", "trusting", "draws", "rulemaking")
 )
 SUITES = (
-    ("units", ("tests/domain/test_review.py", "tests/domain/test_grant.py", "tests/domain/test_lease.py")),
+    (
+        "units",
+        (
+            "tests/domain/test_review.py",
+            "tests/domain/test_grant.py",
+            "tests/domain/test_lease.py",
+            "tests/config/test_matching.py",
+        ),
+    ),
     ("attacks", ("tests/service/test_peers.py",)),
     ("services", SERVICES),
     ("histories", ("tests/service/test_rules_machine.py",)),

@@ -242,6 +242,15 @@ MUTANTS = (
         (ISSUER, "            refuse_if_mistrusted(self.office.configured, rules.catalog.trust)\n", ""),
     ),
     mutant(
+        "of several rules the last one wins",
+        ("domain/entitlement.py", "max(factor.count, counts.get(factor.group, 0))", "factor.count"),
+        (
+            "domain/entitlement.py",
+            "for rule in rules for factor in rule)",
+            "for rule in rules[-1:] for factor in rule)",
+        ),
+    ),
+    mutant(
         "an author approves his own proposal",
         (MAKING, "if proposal.proposed_by == principal.person or not principal.human:", "if False:"),
     ),

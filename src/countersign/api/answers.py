@@ -212,6 +212,11 @@ class EntitlementAnswer(Answer):
     requesters: list[str] | None = _absent()
     caps: dict[str, int]
     break_glass: dict[str, Any] | None = _absent()
+    rules: list[dict[str, Any]] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="where several rules hold: each of them; `review` is the strictest of all",
+    )
     idle_s: int | None = _absent()
     signature: Literal["required"] | None = _absent()
     rule: str

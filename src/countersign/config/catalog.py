@@ -20,10 +20,20 @@ from countersign.config.catalog_file import (
     TargetTable,
 )
 from countersign.config.issuer_file import IssuerTable
+from countersign.config.matching import factors_of, matching, rule_problems
 from countersign.config.problems import ConfigError, Problem, located, problems_of, shown
 from countersign.config.sealing import sealing_problems
 from countersign.config.tomlfile import read_toml
-from countersign.domain.entitlement import BreakGlass, Caps, Catalog, Entitlement, Factor, Parameter, Target
+from countersign.domain.entitlement import (
+    BreakGlass,
+    Caps,
+    Catalog,
+    Entitlement,
+    Parameter,
+    ReviewRule,
+    Target,
+    strictest,
+)
 from countersign.domain.refusals import Invalid
 
 
@@ -61,11 +71,15 @@ def parse_catalog(source: Mapping[str, Any], *, longest_access_s: int = LONGEST_
             for problem in _Check(file, source, position, longest_access_s).problems(item)
         ),
     ]
+    problems += duplicates("rule", file.rule, source)
+    problems += rule_problems(file.rule, file.entitlement, source)
     problems += sealing_problems({item.id: item for item in file.target}, file.entitlement, source)
     if problems:
         raise ConfigError(problems)
     targets = {item.id: _target(item) for item in file.target}
-    entitlements = {item.id: _entitlement(item, targets[item.target]) for item in file.entitlement}
+    entitlements = {
+        item.id: _entitlement(item, targets[item.target], matching(item, file.rule)) for item in file.entitlement
+    }
     return Catalog(entitlements=entitlements, trust=file.trust.meaning())
 
 
@@ -219,7 +233,7 @@ def _parameter(name: str, table: ParameterTable) -> Parameter:
 
 def _break_glass(table: BreakGlassTable, *, owner: str) -> BreakGlass:
     return BreakGlass(
-        review=tuple(Factor(group=factor.group, count=factor.count) for factor in table.review),
+        review=factors_of(table.review),
         max_duration=timedelta(seconds=table.max_duration_s),
         after_review=timedelta(seconds=table.after_review_s),
         reviewers=table.reviewers or owner,
@@ -227,7 +241,7 @@ def _break_glass(table: BreakGlassTable, *, owner: str) -> BreakGlass:
     )
 
 
-def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
+def _entitlement(table: EntitlementTable, target: Target, rules: tuple[ReviewRule, ...]) -> Entitlement:
     return Entitlement(
         id=table.id,
         owner=table.owner,
@@ -243,7 +257,8 @@ def _entitlement(table: EntitlementTable, target: Target) -> Entitlement:
         draws=table.draws,
         backstop=timedelta(seconds=table.backstop_s),
         delivery=table.delivery,
-        review=tuple(Factor(group=factor.group, count=factor.count) for factor in table.review),
+        review=strictest(factors_of(table.review), *(rule.review for rule in rules)),
+        rules=(ReviewRule(id=table.id, review=factors_of(table.review)), *rules) if rules else (),
         requesters=table.requesters,
         caps=Caps(**table.caps.model_dump()),
         description=table.description,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from countersign.config.matching import FactorTable, RuleTable
 from countersign.config.table import (
     LONGEST_WAIT_S,
     Bound,
@@ -45,13 +46,6 @@ class ParameterTable(Table):
     pattern: Pattern | None = None
     default: Value | None = None
     ordered: bool = False
-
-
-class FactorTable(Table):
-    """An item of `review`."""
-
-    group: Name
-    count: Annotated[int, Field(ge=1, le=20)]
 
 
 class CapsTable(Table):
@@ -106,4 +100,5 @@ class CatalogFile(Table):
     schema_version: SchemaVersion = Field(alias="schema")
     trust: TrustTable = TrustTable()
     target: Annotated[tuple[TargetTable, ...], Field(strict=False)] = ()
+    rule: Annotated[tuple[RuleTable, ...], Field(strict=False)] = ()
     entitlement: Annotated[tuple[EntitlementTable, ...], Field(strict=False)] = ()

@@ -89,6 +89,22 @@ class Factor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReviewRule:
+    """One of several rules that hold for an entitlement: its own, or one of the catalog that matches it."""
+
+    id: str
+    review: tuple[Factor, ...]
+
+
+def strictest(*rules: tuple[Factor, ...]) -> tuple[Factor, ...]:
+    """Return the least rule that is filled only by what fills each of these: of every group the largest count."""
+    counts: dict[str, int] = {}
+    for factor in (factor for rule in rules for factor in rule):
+        counts[factor.group] = max(factor.count, counts.get(factor.group, 0))
+    return tuple(Factor(group=group, count=count) for group, count in counts.items())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Caps:
     """Bounds on what one person, or all persons together, can hold of an entitlement or its target.
 
@@ -136,7 +152,7 @@ class BreakGlass:
     def document(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {
-            "review": [{"group": f.group, "count": f.count} for f in self.review],
+            "review": _factors(self.review),
             "max_duration_s": _seconds(self.max_duration),
             "after_review_s": _seconds(self.after_review),
             "reviewers": self.reviewers,
@@ -172,6 +188,7 @@ class Entitlement:
     caps: Caps
     description: str = ""
     break_glass: BreakGlass | None = None
+    rules: tuple[ReviewRule, ...] = ()
     idle: timedelta | None = None
     cosigned: bool = False
     signature: SignatureRule = SignatureRule.OPTIONAL
@@ -198,7 +215,7 @@ class Entitlement:
             "draws": self.draws,
             "backstop_s": _seconds(self.backstop),
             "delivery": self.delivery.value,
-            "review": [{"group": f.group, "count": f.count} for f in self.review],
+            "review": _factors(self.review),
             "requesters": self.requesters,
             "caps": {
                 "pending_per_person": self.caps.pending_per_person,
@@ -211,6 +228,8 @@ class Entitlement:
         # What was added later stands there only where it is said, so that older rules keep their digests.
         if self.break_glass is not None:
             document["break_glass"] = self.break_glass.document()
+        if self.rules:
+            document["rules"] = [{"id": rule.id, "review": _factors(rule.review)} for rule in self.rules]
         if self.idle is not None:
             document["idle_s"] = _seconds(self.idle)
         if self.cosigned:
@@ -312,3 +331,7 @@ class Catalog:
 
 def _seconds(span: timedelta) -> int:
     return int(span.total_seconds())
+
+
+def _factors(rule: tuple[Factor, ...]) -> list[dict[str, Any]]:
+    return [{"group": factor.group, "count": factor.count} for factor in rule]

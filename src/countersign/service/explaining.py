@@ -159,7 +159,7 @@ def _of_request(tx: Tx, request: Request, rules: Rules) -> Explanation:
         person=request.person,
         entitlement=entitlement.id,
         state=request.state.value,
-        rule=_name_of_rule(request),
+        rule=_name_of_rule(request, entitlement),
         pinned=request.rule_digest,
         factors=quorum.factors,
         words=words,
@@ -187,7 +187,7 @@ def _supposed(tx: Tx, entitlement: Entitlement, account: Principal, rules: Rules
         person=person,
         entitlement=entitlement.id,
         state=None,
-        rule="review",
+        rule=_normal_rule(entitlement),
         pinned=entitlement.rule_digest,
         factors=empty.factors,
         words=(),
@@ -227,9 +227,16 @@ def _circle(scale: Scale) -> tuple[tuple[str, ...], tuple[tuple[str, Hindrance],
     return able, unable[:NAMED_AT_MOST]
 
 
-def _name_of_rule(request: Request) -> str:
-    if request.emergency is None:
+def _normal_rule(entitlement: Entitlement) -> str:
+    """Name the rule of an entitlement, and each of several that it is the strictest of."""
+    if not entitlement.rules:
         return "review"
+    return f"review, the strictest of {', '.join(rule.id for rule in entitlement.rules)}"
+
+
+def _name_of_rule(request: Request, entitlement: Entitlement) -> str:
+    if request.emergency is None:
+        return _normal_rule(entitlement)
     return "break_glass.review" if request.emergency.envelope is None else f"review, by {request.emergency.envelope}"
 
 

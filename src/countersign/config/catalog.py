@@ -266,4 +266,5 @@ def _entitlement(table: EntitlementTable, target: Target, rules: tuple[ReviewRul
         break_glass=None if table.break_glass is None else _break_glass(table.break_glass, owner=table.owner),
         cosigned=table.cosigned,
         signature=table.signature,
+        second_factor=table.second_factor,
     )

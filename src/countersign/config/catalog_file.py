@@ -92,6 +92,7 @@ class EntitlementTable(Table):
     break_glass: BreakGlassTable | None = None
     cosigned: bool = False
     signature: Annotated[SignatureRule, Field(strict=False)] = SignatureRule.OPTIONAL
+    second_factor: Annotated[tuple[Value, ...], Field(strict=False)] = ()
 
 
 class CatalogFile(Table):

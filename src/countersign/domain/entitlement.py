@@ -17,8 +17,9 @@ from typing import Any
 from countersign.domain.canonical import digest
 from countersign.domain.emergency import Emergency
 from countersign.domain.environment import Environment
-from countersign.domain.people import Directory, Role
+from countersign.domain.people import Directory, Principal, Role
 from countersign.domain.refusals import Invalid
+from countersign.domain.signin_refusals import SecondFactorMissing
 from countersign.domain.trust import Trust
 
 LONGEST_PARAMETER = 128
@@ -192,6 +193,7 @@ class Entitlement:
     idle: timedelta | None = None
     cosigned: bool = False
     signature: SignatureRule = SignatureRule.OPTIONAL
+    second_factor: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
@@ -236,6 +238,8 @@ class Entitlement:
             document["cosigned"] = True
         if self.signature is not SignatureRule.OPTIONAL:
             document["signature"] = self.signature.value
+        if self.second_factor:
+            document["second_factor"] = list(self.second_factor)
         return document
 
     @cached_property
@@ -276,6 +280,20 @@ class Entitlement:
             else:
                 raise Invalid(f"{self.id} needs the parameter {name}", field=f"parameters.{name}")
         return judged
+
+    def demand_second_factor(self, principal: Principal) -> None:
+        """Refuse who signed in by none of the ways that the entitlement demands.
+
+        Raises:
+            SecondFactorMissing: naming the ways (`acr` or `amr`).
+        """
+        if self.second_factor and not principal.factors & frozenset(self.second_factor):
+            ways = " or ".join(self.second_factor)
+            raise SecondFactorMissing(
+                f"{principal.id} signed in without {ways}",
+                rule=f"entitlement {self.id}: second_factor = {ways}",
+                hint="sign in again, with the second factor",
+            )
 
     def demand_break_glass(self) -> BreakGlass:
         """Return what an emergency changes.

@@ -274,6 +274,7 @@ class Envelopes:
 
 def _demand_signer(principal: Principal, entitlement: Entitlement, rules: Rules) -> frozenset[str]:
     rules.demand_account(principal, entitlement)
+    entitlement.demand_second_factor(principal)
     refuse_author(principal.person, entitlement.id, rules)
     groups = eligible_for(
         entitlement.review, person=principal.person, requester=NOBODY, directory=rules.directory_for(entitlement)

@@ -119,6 +119,7 @@ class Issuer:
             judged = judge_for_draw(tx, request, granted_digest=grant.request_digest, rules=rules)
             entitlement = judged.entitlement
             rules.demand_account(principal, entitlement)
+            entitlement.demand_second_factor(principal)
             refuse_if_stopped(tx, person=grant.person, entitlement=entitlement.id, provider=entitlement.provider)
             self._refuse_while_overdue(tx, entitlement.target.id)
             if entitlement.provider not in self.providers:

@@ -164,7 +164,7 @@ def demand_reachable(
     Raises:
         NobodyCanApprove: naming the rule.
     """
-    if not could_be_reached(rule, requester=person, directory=rules.signers(entitlement, behind=behind)):
+    if not could_be_reached(rule, requester=person, directory=rules.candidates(entitlement, behind=behind)):
         raise NobodyCanApprove(
             f"no set of persons other than {person} can approve {entitlement.id} today",
             rule=f"entitlement {entitlement.id}: review",

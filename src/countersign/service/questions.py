@@ -184,7 +184,7 @@ class Questions:
         except Invalid:
             preview = None
         done = {review.person for review in reviews}
-        people = rules.signers(entitlement, behind=request.behind)
+        people = rules.candidates(entitlement, behind=request.behind)
         able = could_sign(entitlement.rule_for(request.emergency), request.person, people)
         return RequestView(
             request=request,

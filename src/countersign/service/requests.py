@@ -243,6 +243,7 @@ class Requests:
         if not principal.human:
             raise NotEligible(f"{principal.id} is not a human principal", rule="only people sign")
         rules.demand_account(principal, entitlement)
+        entitlement.demand_second_factor(principal)
         refuse_author(principal.person, entitlement.id, rules)
         rule = entitlement.rule_for(request.emergency)
         people = rules.directory_for(entitlement)

@@ -74,6 +74,11 @@ class Rules:
         """Return the directory by which signatures count: without who wrote the rule, and without who is behind the request."""
         return self.directory_for(entitlement).without(self.authors_of(entitlement.id) | frozenset(behind))
 
+    def candidates(self, entitlement: Entitlement, *, behind: Iterable[str] = ()) -> Directory:
+        """Return the directory by which somebody could sign, once he has signed in: the roster, whatever issuers said lately."""
+        roster = self.roster.within(entitlement.environment)
+        return roster.without(self.authors_of(entitlement.id) | frozenset(behind))
+
     def demand_account(self, principal: Principal, entitlement: Entitlement) -> None:
         """Refuse an account that is for the other side of the seal, or whose issuer is not believed there.
 

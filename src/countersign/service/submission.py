@@ -69,6 +69,7 @@ class Submissions:
         """
         refuse_if_stopped(tx, person=principal.person, entitlement=entitlement.id, provider=entitlement.provider)
         demand_may_ask(principal, entitlement, rules)
+        entitlement.demand_second_factor(principal)
         request = self._draft(tx, principal, entitlement, ask)
         self.preview(request, entitlement)
         self._refuse_beyond_caps(tx, request, entitlement)

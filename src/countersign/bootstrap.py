@@ -42,11 +42,13 @@ from countersign.service.afterwards import Afterwards
 from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
+from countersign.service.detecting import Detecting
 from countersign.service.done import Doings
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.explaining import Explanations
+from countersign.service.findings import Findings
 from countersign.service.followers import Follower, Followers
 from countersign.service.identities import Identities
 from countersign.service.idling import Idling, why_use_is_unknown
@@ -166,6 +168,7 @@ def assemble(
         cosigning=cosigning,
         followers=Followers(office=office, followers=[cosigning, *followers], me=secrets.token_hex(16)),
         events=Events(office=office),
+        findings=Findings(office=office),
     )
     beats = [
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
@@ -294,6 +297,7 @@ def make_followers(store: Store, settings: Settings) -> list[Follower]:
         *files,
         *(Notices(store=store, rules=rules, receiver=receiver) for receiver in receivers.values()),
         UnaddressedNotices(store=store, rules=rules, known=frozenset(receivers)),
+        Detecting(store=store),
     ]
 
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from tests.api.calling import PRINCIPALS, Api, ask, new_world
 from tests.signers import Signers, authenticator
-from tests.world import CATALOG, entitlement
+from tests.world import BEGINNING, CATALOG, entitlement
 
 from countersign.domain.passkey import (
     enrolment_digest,
@@ -20,6 +20,7 @@ from countersign.domain.passkey import (
     removal_challenge,
     vouch_challenge,
 )
+from countersign.store import RaisedFinding
 
 OK = "ok"
 OF_ANYONE = {"GET /sign-in/issuers", "POST /sign-in/device", "POST /sign-in/refresh"}
@@ -76,6 +77,8 @@ GET /audit/questions/reconstruct/{id} | not-permitted | not-permitted | not-perm
 GET /audit/questions/done/{id}       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/findings                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /events                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /findings                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+POST /findings/{id}/acknowledge      | not-found     | not-found     | not-found     | ok            | not-eligible  | ok            | ok            | not-found     | not-found     | not-eligible
 GET /followers                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /witnesses                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
@@ -143,6 +146,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     lease = api.draw(drawn).json()["lease"]["id"]
     body = {"scope": "person", "id": "erin", "reason": "a stop to be lifted"}
     stop = api.post("olga", "/v1/stop", json=body).json()["stop"]["id"]
+    with api.world.store.begin() as tx:
+        tx.add_finding(FINDING)
     proposal = api.post("frank", "/v1/catalog/proposals", json=OTHER_RULES).json()
     made = Scene(
         database=database,
@@ -171,6 +176,18 @@ OTHER_RULES = {
     "catalog": {**CATALOG, "entitlement": [*CATALOG["entitlement"], entitlement("another")]},
     "reason": "a new target",
 }
+
+FINDING = RaisedFinding(
+    id="fnd_" + "a" * 16,
+    index=0,
+    detector="creep",
+    severity="low",
+    owner="orders-owners",
+    persons=("alice",),
+    evidence=(0,),
+    detail="alice had everything",
+    raised_at=BEGINNING,
+)
 
 GLASS = {"review": [{"group": "orders-owners", "count": 1}], "max_duration_s": 600}
 ENVELOPE = {"entitlement": "root", "valid_s": 3600, "uses": 1, "max_duration_s": 60}
@@ -282,6 +299,10 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /audit/questions/done/{id}": lambda api, who, scene: api.get(who, f"/v1/audit/questions/done/{scene.drawn}"),
     "GET /audit/findings": lambda api, who, _: api.get(who, "/v1/audit/findings"),
     "GET /events": lambda api, who, _: api.get(who, "/v1/events"),
+    "GET /findings": lambda api, who, _: api.get(who, "/v1/findings"),
+    "POST /findings/{id}/acknowledge": lambda api, who, _: api.post(
+        who, f"/v1/findings/{FINDING.id}/acknowledge", json={"comment": "I looked"}
+    ),
     "GET /followers": lambda api, who, _: api.get(who, "/v1/followers"),
     "GET /witnesses": lambda api, who, _: api.get(who, "/v1/witnesses"),
     "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),

@@ -35,7 +35,7 @@ def test_a_stranger_finishes_the_five_tasks_with_the_commands_as_printed(
         ran = desk.run("erin", *args, "--utc")
         assert ran.code == 0, (command, ran.err)
         said[args[0]] = said.get(args[0], "") + ran.out
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 12
     assert said["verify"].count("the log verifies") == 2
     assert re.search(
         r"alice +orders-db-read +bob +2026-11-22 09:00:00 \+0000 .* expired observed +1000 ms +\d", said["who-had"]
@@ -87,7 +87,7 @@ def test_the_tables_of_codes_hold_every_code_that_there_is() -> None:
     used: set[str] = set()
     for source in Path(meaning.__path__[0]).glob("*.py"):
         body = source.read_text(encoding="utf-8").partition('"""\n\nfrom')[2]
-        used |= set(re.findall(r"\.(?:broken|note|_note|_once)\(\s*[\w.]+,\s*\"([a-z-]+)\"", body))
+        used |= set(re.findall(r"\.(?:broken|note|once)\(\s*[\w.]+,\s*\"([a-z-]+)\"", body))
         used |= set(re.findall(r"(?:code = |_unknown\(index, name, |else )\"([a-z-]+)\"", body))
     codes = {
         word

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from countersign.auditlog.meaning.findings import SPELLINGS, Thresholds
 from countersign.config.catalog import load_catalog, parse_catalog
 from countersign.config.problems import ConfigError
+from countersign.config.threshold_file import ThresholdTable
 from countersign.domain.entitlement import Caps, Delivery, Factor, Parameter, Target
 from countersign.domain.environment import Environment
 
@@ -377,3 +379,25 @@ def test_a_file_is_read_with_its_source(tmp_path: Path) -> None:
     assert given["entitlement"][0]["max_duration_s"] == 2
     assert list(catalog.entitlements) == ["e"]
     assert parse_catalog(json.loads(json.dumps(given))).digest == catalog.digest
+
+
+def test_thresholds_and_receivers_are_countersigned_and_absent_ones_leave_the_digest_as_it_was() -> None:
+    plain = {"schema": 1, "target": [], "entitlement": []}
+    digest = parse_catalog(plain).digest
+    assert parse_catalog({**plain, "trust": {"thresholds": {}, "notices": {}}}).digest == digest
+    said = parse_catalog({**plain, "trust": {"thresholds": {"late_s": 30}, "notices": {"owners": ["hook"]}}})
+    assert said.digest != digest
+    assert said.trust.document() == {"thresholds": {"late_s": 30}, "notices": {"owners": ["hook"]}}
+    for wrong in ({"late_s": 0}, {"late_s": 1.5}, {"late_s": True}, {"lateness": 3}, {"pair_share_percent": 101}):
+        with pytest.raises(ConfigError, match="thresholds"):
+            parse_catalog({**plain, "trust": {"thresholds": wrong}})
+    lists: list[object] = [[], ["no/slash"], "hook"]
+    for notices in ({"owners": each} for each in lists):
+        with pytest.raises(ConfigError, match="notices"):
+            parse_catalog({**plain, "trust": {"notices": notices}})
+
+
+def test_every_threshold_of_the_catalog_is_one_that_the_detectors_know() -> None:
+    assert set(ThresholdTable.model_fields) == set(SPELLINGS)
+    changed = Thresholds().countersigned(dict.fromkeys(SPELLINGS, 7))
+    assert not any(getattr(changed, name) == getattr(Thresholds(), name) for name, _ in SPELLINGS.values())

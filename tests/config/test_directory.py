@@ -218,3 +218,17 @@ def test_a_file_is_read_with_its_source(tmp_path: Path) -> None:
     given, directory = load_directory(path)
     assert given == {"schema": 1, "person": [{"id": "alice", "name": "Alice"}]}
     assert list(directory.principals) == ["alice"]
+
+
+def test_a_reporting_line_is_optional_leads_to_a_person_and_never_back() -> None:
+    def read(*managers: tuple[str, str | None]) -> Any:  # noqa: ANN401 - a directory
+        persons = [{"id": who, "name": who.title()} | ({"manager": to} if to else {}) for who, to in managers]
+        return parse_directory({"schema": 1, "person": persons})
+
+    plain, lined = read(("ann", None), ("ben", None)), read(("ann", "ben"), ("ben", None))
+    assert lined.persons["ann"].manager == "ben"
+    assert plain.digest != lined.digest
+    assert "manager" not in str(plain.pinned())
+    for wrong in ([("ann", "nobody")], [("ann", "ann")], [("ann", "ben"), ("ben", "ann")]):
+        with pytest.raises(ConfigError, match="manager"):
+            read(*wrong)

@@ -17,6 +17,7 @@ from countersign.api import (
     emergencies,
     events,
     explaining,
+    findings,
     followers,
     grants,
     inquiries,
@@ -81,6 +82,7 @@ def make_app(
         events,
         witnesses,
         done,
+        findings,
     ):
         app.include_router(part.router)
     for router in (signing_in.anyone, signing_in.mine, signing_in.pages):

@@ -68,6 +68,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "who-could-approve": ("inquiring:who_could_approve", "Who could approve an entitlement at a moment."),
             "reconstruct": ("inquiring:reconstruct", "A request as it stood at a moment."),
             "findings": ("inquiring:findings", "What stands out in the log."),
+            "raised": ("finding:raised", "What the detectors raised, and who looked at it."),
+            "acknowledge": ("finding:acknowledge", "Say that you looked at a finding."),
             "followers": ("following:followers", "Who follows the log, and how far each has come."),
         },
         "Run": {

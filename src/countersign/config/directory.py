@@ -47,6 +47,7 @@ class PersonTable(Table):
 
     id: Name
     name: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_is_displayable)]
+    manager: Name | None = None
 
 
 class PrincipalTable(Table):
@@ -115,6 +116,7 @@ def parse_directory(source: Mapping[str, Any]) -> Directory:
         *duplicates("principal", file.principal, source),
         *duplicates("group", file.group, source),
         *_look_alikes(file, source),
+        *_managers(file, source),
         *_principals(file, source),
         *_identities(file, source),
         *_members(file, source),
@@ -138,6 +140,22 @@ def _look_alikes(file: DirectoryFile, source: object) -> Iterator[Problem]:
                 where=located(["person", position, "name"], source),
                 expected="a name that a reader tells from every other (two of one name: add the team, say)",
                 got=f"{shown(person.name)}, which reads like that of person[{earlier}]",
+            )
+
+
+def _managers(file: DirectoryFile, source: object) -> Iterator[Problem]:
+    """Refuse a reporting line that leads to nobody or, sooner or later, back to where it began."""
+    managers = {person.id: person.manager for person in file.person}
+    for position, person in enumerate(file.person):
+        above, seen = person.manager, {person.id}
+        while above is not None and above in managers and above not in seen:
+            seen.add(above)
+            above = managers[above]
+        if above is not None:
+            yield Problem(
+                where=located(["person", position, "manager"], source),
+                expected="the id of another [[person]], above whom this one does not stand",
+                got=shown(above),
             )
 
 
@@ -226,7 +244,7 @@ def _directory(file: DirectoryFile) -> Directory:
         for item in file.principal
     ]
     return Directory(
-        persons={item.id: Person(id=item.id, name=item.name) for item in file.person},
+        persons={item.id: Person(id=item.id, name=item.name, manager=item.manager) for item in file.person},
         principals={item.id: item for item in (*explicit, *implicit)},
         groups={
             item.id: Group(id=item.id, members=frozenset(item.members), roles=frozenset(item.roles))

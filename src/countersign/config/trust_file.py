@@ -14,6 +14,7 @@ from countersign.config.problems import expected
 from countersign.config.sections import Address, Receiver
 from countersign.config.signing_file import PasskeyTable, SigningTable
 from countersign.config.table import Name, Table
+from countersign.config.threshold_file import ThresholdTable
 from countersign.domain.passkey import Passkey, Signing
 from countersign.domain.trust import SIX_YEARS_DAYS, Trust, TrustedWitness
 
@@ -51,6 +52,7 @@ class TrustTable(Table):
     log_origin: Origin | None = None
     providers: dict[Name, Address] = Field(default_factory=dict)
     retention_days: Annotated[int, Field(ge=1, le=LONGEST_RETENTION_DAYS)] = SIX_YEARS_DAYS
+    thresholds: ThresholdTable = Field(default_factory=ThresholdTable)
     notices: dict[Name, Annotated[list[Receiver], Field(min_length=1, max_length=8)]] = Field(default_factory=dict)
     issuer: Annotated[tuple[IssuerTable, ...], Field(strict=False)] = ()
     signing: SigningTable | None = None
@@ -81,6 +83,7 @@ class TrustTable(Table):
             log_origin=self.log_origin,
             providers=MappingProxyType(dict(self.providers)),
             retention_days=self.retention_days,
+            thresholds=MappingProxyType(self.thresholds.model_dump(exclude_none=True)),
             notices=MappingProxyType({group: tuple(names) for group, names in self.notices.items()}),
             issuers=MappingProxyType({each.id: each.meaning() for each in self.issuer}),
             witnesses=tuple(TrustedWitness(name=each.name, vkey=each.vkey, url=each.url) for each in self.witness),

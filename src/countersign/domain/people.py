@@ -44,10 +44,15 @@ CONFLICTS: tuple[tuple[Role, Role], ...] = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """A human being. `id` is authoritative; `name` is for display only."""
+    """A human being. `id` is authoritative; `name` is for display only; `manager` is the person reported to, if that is known."""
 
     id: str
     name: str
+    manager: str | None = None
+
+    def lines(self) -> dict[str, str]:
+        """Return the reporting line as far as it is known, as it stands in the document."""
+        return {} if self.manager is None else {"manager": self.manager}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,7 +205,7 @@ class Directory:
     def document(self) -> dict[str, object]:
         """Return the directory as plain JSON, in a fixed order."""
         return {
-            "persons": [{"id": p.id, "name": p.name} for _, p in sorted(self.persons.items())],
+            "persons": [{"id": p.id, "name": p.name} | p.lines() for _, p in sorted(self.persons.items())],
             "principals": [p.document() for _, p in sorted(self.principals.items())],
             "groups": [
                 {"id": g.id, "members": sorted(g.members), "roles": sorted(g.roles)}
@@ -213,7 +218,10 @@ class Directory:
         said = self.document()
         persons = sorted(self.persons)
         names = digest(NAMES_LABEL, [[person, self.persons[person].name] for person in persons])
-        return said | {"persons": [{"id": person} for person in persons], "names": names}
+        return said | {
+            "persons": [{"id": person} | self.persons[person].lines() for person in persons],
+            "names": names,
+        }
 
     @property
     def digest(self) -> str:

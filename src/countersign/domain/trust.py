@@ -45,6 +45,7 @@ class Trust:
         log_origin: the name that every checkpoint of this log must bear; None leaves it to the settings.
         providers: by provider name, the only address at which its answers are believed.
         retention_days: how long evidence must be kept, in days.
+        thresholds: from where on the detectors tell of something, where that differs from what they do by themselves.
         notices: by group, the webhooks by which its members are told when they were skipped in an emergency.
         issuers: by id, whose words about identities are believed.
         witnesses: who is asked to cosign checkpoints.
@@ -56,6 +57,7 @@ class Trust:
     log_origin: str | None = None
     providers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     retention_days: int = SIX_YEARS_DAYS
+    thresholds: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     issuers: Mapping[str, Issuer] = field(default_factory=lambda: MappingProxyType({}))
     witnesses: tuple[TrustedWitness, ...] = ()
@@ -72,6 +74,8 @@ class Trust:
             said["providers"] = dict(sorted(self.providers.items()))
         if self.retention_days != SIX_YEARS_DAYS:
             said["retention_days"] = self.retention_days
+        if self.thresholds:
+            said["thresholds"] = dict(sorted(self.thresholds.items()))
         if self.notices:
             said["notices"] = {group: sorted(receivers) for group, receivers in sorted(self.notices.items())}
         if self.issuers:

@@ -12,6 +12,7 @@ from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.explaining import Explanations
+from countersign.service.findings import Findings
 from countersign.service.followers import Followers
 from countersign.service.idling import Idling
 from countersign.service.inquiries import Inquiries
@@ -59,4 +60,5 @@ class Broker:
     publication: Publication
     cosigning: Cosigning
     followers: Followers
+    findings: Findings
     events: Events

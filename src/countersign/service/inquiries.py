@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from countersign.auditlog.meaning import Finding, MeaningCheck
-from countersign.auditlog.meaning.detectors import Detectors
+from countersign.auditlog.meaning.detectors import ALSO_CHECKED
 from countersign.auditlog.meaning.rulebooks import RULE_TYPES, rules_at
 from countersign.auditlog.meaning.stories import LeaseStory, Stories, Story
 from countersign.domain.entitlement import Factor
@@ -167,11 +167,11 @@ class Inquiries:
             NotPermitted: neither auditor nor operator.
         """
         self._demand(principal)
-        check, detectors = MeaningCheck(), Detectors()
+        check = MeaningCheck()
         for index, fact in self._facts():
             check.feed(index, fact)
-            detectors.feed(index, fact)
-        found = sorted([*check.finish(), *detectors.finish()], key=lambda finding: finding.index)
+        singly = [each for each in check.finish() if each.code not in ALSO_CHECKED]
+        found = sorted([*singly, *check.habits()], key=lambda finding: finding.index)
         self._record(principal, "findings", subject="log", about={}, count=len(found))
         return found
 

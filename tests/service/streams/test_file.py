@@ -22,7 +22,7 @@ def size_of(world: World) -> int:
 
 
 def trouble(world: World) -> str | None:
-    [lag] = world.broker.followers.look()
+    [lag] = [each for each in world.broker.followers.look() if each.name == "file"]
     return lag.error
 
 

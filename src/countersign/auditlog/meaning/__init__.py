@@ -42,10 +42,14 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `signature-missing`, `signature-invalid` | review, rules | it had to be signed and is not; is, but not by its person over this |
 | `signature-counter` | review, rules | the authenticator's counter did not rise |
 | `passkey-chain`, `genesis-mismatch` | passkey, rulebook | not vouched for as it says; not the first rules given |
+| `finding-unfounded`, `finding-twice` | finding | the entries before do not show it; raised again |
+| `finding-missing` (broken, high) | what shows it | not raised, though later ones were; or not within an hour |
+| `finding-unknown`, `finding-own` | acknowledgement | of nothing that was raised; by somebody whom it names |
 | `fact-shape`, `leaf-format` | the entry | it does not say what entries of its type say |
 | `emergency-unreviewed` (high) | break-glass | the word on it afterwards is overdue |
 | `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
 | `anomaly`, `clock-step` (high) | the entry | a provider holds what the log does not explain; the clock disagreed |
+| `witness-disputed` (high) | the dispute | a witness contradicted the log |
 | `records-gap` (medium) | the entry | records of a provider or target were lost; what they would have shown is not known |
 | `rules-untold` (high) | rulebook | an old log without the rules' words: who signed is judged, and not whether that was enough |
 | `unknown-type` (low) | the entry | a newer broker's fact, not judged |

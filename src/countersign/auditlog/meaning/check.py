@@ -10,12 +10,14 @@ from datetime import timedelta
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning.approvals import Approvals
 from countersign.auditlog.meaning.counters import Counters
+from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.emergencies import Emergencies
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
 from countersign.auditlog.meaning.ledger import Fact, Ledger, past
 from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
 from countersign.auditlog.meaning.outside import Outside
+from countersign.auditlog.meaning.raised import Raised
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 from countersign.auditlog.meaning.signatures import Genesis, Signatures
 from countersign.auditlog.report import Failure, Report
@@ -35,6 +37,8 @@ UNJUDGED = frozenset(
         "notice.failed",
         "notice.unaddressed",
         "lease.idle",
+        "log.checked",
+        "request.seen",
         "records.began",
         "records.silent",
         "records.heard",
@@ -69,6 +73,7 @@ class MeaningCheck:
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
         outside = Outside(ledger=ledger)
         signatures = Signatures(ledger=ledger, genesis=genesis)
+        self._raised = raised = Raised(ledger=ledger, detectors=Detectors(thresholds))
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
@@ -106,6 +111,9 @@ class MeaningCheck:
             "lease.end-written": (lives.end_written,),
             "lease.overdue": (lives.overdue,),
             "lease.dead": (lives.dead,),
+            "detectors.began": (raised.began,),
+            "finding.raised": (raised.told,),
+            "finding.acknowledged": (order.judge_act, raised.acknowledged),
             "provider.anomaly": (order.strange,),
             "records.gap": (order.lost,),
             "witness.disputed": (outside.disputed,),
@@ -135,12 +143,17 @@ class MeaningCheck:
         ledger = self._ledger
         return len(ledger.requests) + len(ledger.grants) + len(ledger.leases)
 
+    def habits(self) -> list[Finding]:
+        """Return what the detectors found so far, in the order of the entries."""
+        return self._raised.detectors.finish()
+
     def feed(self, index: int, fact: Fact) -> None:
         """Take the next fact, as the JSON of its leaf."""
         try:
             self._ledger.at = max(self._ledger.at, fact["at"])
             for judge in self._judges.get(fact["type"], (self._other,)):
                 judge(index, fact)
+            self._raised.watch(index, fact)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._ledger.broken(
                 index, "fact-shape", f"not what an entry of its type says: {type(error).__name__}: {error}"
@@ -170,6 +183,7 @@ class MeaningCheck:
         try:
             self._judge_open()
             self._emergencies.finish()
+            self._raised.finish()
         except (TypeError, ValueError) as error:
             ledger.broken(0, "fact-shape", f"a time that is none: {error}")
         return sorted(ledger.findings, key=lambda finding: finding.index)

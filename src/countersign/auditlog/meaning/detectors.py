@@ -1,154 +1,125 @@
-"""Detectors: habits that no single fact shows, as one pass over the facts. `check` finds what is wrong with single things.
+"""Detectors: what no single fact shows, as one pass over the facts. `check` finds what is wrong with single things.
+
+The same pass runs as the log grows and again whenever somebody verifies it: what was found is a fact, and must be found again.
+Thresholds are those of the rules in force at the entry (`[trust.thresholds]`), which stand in the log as well.
 
 | code | severity | named entry | rule (defaults in `Thresholds`) |
 |---|---|---|---|
 | `self-approval-attempt` | high | the refusal | somebody tried to sign what was his own, by whatever account |
+| `reporting-line` | high | the grant | an approver reports to who asked, as far as the directory knows |
+| `outside-credential` | high | the anomaly | a provider holds or issued what the log does not explain |
+| `limit-breach` | high | draw or issue | longer than was approved, or beyond the backstop |
+| `late-revocation` | high, medium | death, or what came after | not dead 60 s after it should be; from 300 s on it is grave |
+| `owners-untold` | high | the notice | owners who were skipped in an emergency were not told |
+| `review-owed` | high | the reminder | nobody has looked at an emergency in time |
+| `policy-drift` | high | the grant | granted by a rule that was not in force |
+| `clock-step` | high | the fact, the entry | the clock disagreed, or an entry is earlier than the one before |
+| `log-gap` | high | the next entry | an index is missing, or nothing was written for 30 minutes although the self-check runs |
+| `self-check-failed` | high | the check | the log's own verification failed |
 | `reciprocal-pair` | medium | the grant that completes it | approvals each way, 3 in 30 days and over half of each one's |
-| `hasty-approver` | medium | the last review | the median of 20 decisions in a row comes within 10 s of the request |
+| `hasty-approver` | medium | the last review | the median of 20 decisions in a row is 10 s after the first look or the request |
 | `rubber-stamp` | medium | the last review | over 95 % of 50 decisions in a row are approvals without a comment |
 | `tired-approver` | medium | the review | more than 20 decisions within an hour |
-| `frequent-grants` | low | the grant | 5 grants of one entitlement to one person in 24 hours |
 | `emergency-overuse` | medium | the break-glass | more than 2 by one person in 30 days, drills not counted |
+| `emergency-share` | medium | the break-glass | over 5 % of 40 or more grants in 30 days are emergencies |
+| `frequent-grants` | low | the grant | 5 grants of one entitlement to one person in 24 hours |
+| `creep` | low | the day's first | twice as many entitlements in 90 days as the median of all who had any, and at least 5 |
+| `dormant-entitlement`, `dormant-person` | low | the day's first | unused for 90 days |
+| `configuration-changed` | low | the start | a broker came up with other settings than the one before |
+
+A habit is told of when it shows, and again when the window has passed and it still does.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from statistics import median
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 
-from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
+from countersign.auditlog.meaning.access import Access
+from countersign.auditlog.meaning.alarms import Alarms
+from countersign.auditlog.meaning.findings import DEFAULT, Finding, Thresholds
+from countersign.auditlog.meaning.habits import Habits
 from countersign.auditlog.meaning.ledger import Fact, moment
+from countersign.auditlog.meaning.notebook import Notebook
+from countersign.auditlog.meaning.rulebooks import RULE_TYPES
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+VERSION = 1
+"""Of what the detectors find; raised whenever the same log would give other findings."""
+ALSO_CHECKED = frozenset({"anomaly", "late", "clock-step", "emergency-unreviewed"})
+"""Codes of `check` for what a detector tells of too, under a name of its own."""
+MINUTE, DAY = 16, 10
+"""So many characters of a spelled time name its minute and its day."""
 
-
-@dataclass(slots=True)
-class _Habit:
-    """The latest decisions of one approver, as many as are judged together."""
-
-    waits: deque[float]
-    silent: deque[bool]
-    times: deque[datetime] = field(default_factory=deque)
+Judge = Callable[[int, Fact, datetime], None]
 
 
 class Detectors:
-    """Watches facts as they come. It remembers a window of approvals and the latest decisions of each approver.
+    """Watches facts as they come. Memory grows with people, with what is open and with the window, not with the log.
 
     Args:
-        thresholds: what is too much.
+        thresholds: what is too much, where the rules say nothing else.
     """
 
     def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
-        self._limits = thresholds
-        self._findings: list[Finding] = []
-        self._open: dict[str, tuple[datetime, str]] = {}
-        self._approvals: deque[tuple[datetime, str, str]] = deque()
-        self._each: dict[tuple[str, str], int] = {}
-        self._signed: dict[str, int] = {}
-        self._habits: dict[str, _Habit] = {}
-        self._grants: dict[tuple[str, str], deque[datetime]] = {}
-        self._emergencies: dict[str, deque[datetime]] = {}
-        self._told: set[tuple[str, ...]] = set()
+        self._notebook = notebook = Notebook(given=thresholds, limits=thresholds)
+        self._access = access = Access(notebook=notebook)
+        self._alarms = alarms = Alarms(notebook=notebook)
+        habits = Habits(notebook=notebook)
+        self._all: list[Finding] = []
+        self._minute = self._day = ""
+        self._judges: dict[str, tuple[Judge, ...]] = {
+            "request.submitted": (habits.submitted, access.submitted, alarms.submitted),
+            "request.seen": (habits.seen,),
+            "review.recorded": (habits.reviewed,),
+            "request.decided": (habits.decided, access.decided, alarms.decided),
+            "grant.opened": (habits.granted, access.granted, alarms.granted),
+            "grant.closed": (access.closed,),
+            "lease.prepared": (access.prepared,),
+            "lease.issued": (access.issued,),
+            "lease.end-asked": (access.end_asked,),
+            "lease.dead": (access.dead,),
+            "act.refused": (alarms.refused,),
+            "provider.anomaly": (alarms.strange,),
+            "break-glass.opened": (alarms.opened,),
+            "break-glass.unreviewed": (alarms.unreviewed,),
+            "notice.failed": (alarms.untold,),
+            "notice.unaddressed": (alarms.untold,),
+            "clock.stepped": (alarms.stepped,),
+            "broker.started": (alarms.started,),
+            "log.checked": (alarms.checked,),
+        }
 
-    def feed(self, index: int, fact: Fact) -> None:
-        """Take the next fact. What does not say what facts of its type say is left to `check`."""
-        try:
+    def feed(self, index: int, fact: Fact) -> Sequence[Finding]:
+        """Take the next fact and return what it shows. What does not say what facts of its type say is left to `check`."""
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
             self._take(index, fact)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return
+        found, self._notebook.found = self._notebook.found, []
+        self._all += found
+        return found
 
     def finish(self) -> list[Finding]:
         """Return all that was found, in the order of the entries."""
-        return list(self._findings)
+        return list(self._all)
 
     def _take(self, index: int, fact: Fact) -> None:
-        match fact["type"]:
-            case "request.submitted":
-                self._open[fact["subject"]] = (moment(fact["at"]), fact["data"]["statement"]["entitlement"])
-            case "review.recorded":
-                self._reviewed(index, fact)
-            case "request.decided" if fact["data"]["state"] != "approved":
-                self._open.pop(fact["subject"], None)
-            case "grant.opened":
-                self._granted(index, fact)
-            case "act.refused" if fact["data"]["code"] == "self-review":
-                self._note(index, "self-approval-attempt", Severity.HIGH, f"{fact['actor']}: {fact['subject']}")
-            case "break-glass.opened" if not fact["data"]["drill"]:
-                self._emergency(index, fact)
-
-    def _reviewed(self, index: int, fact: Fact) -> None:
-        limits, person, at = self._limits, fact["actor"], moment(fact["at"])
-        asked = self._open.get(fact["subject"])
-        habit = self._habits.setdefault(
-            person, _Habit(waits=deque(maxlen=limits.hasty_over), silent=deque(maxlen=limits.rubber_over))
-        )
-        if asked is not None:
-            habit.waits.append((at - asked[0]).total_seconds())
-        habit.silent.append(fact["data"]["decision"] == "approve" and fact["data"]["comment"] is None)
-        _slide(habit.times, at, HOUR)
-        if len(habit.waits) == limits.hasty_over and median(habit.waits) < limits.hasty.total_seconds():
-            self._once(index, "hasty-approver", f"{person} decides within {median(habit.waits):.0f} s", person)
-        if len(habit.silent) == limits.rubber_over and sum(habit.silent) > limits.rubber_rate * limits.rubber_over:
-            self._once(index, "rubber-stamp", f"{person} approved {sum(habit.silent)} of {len(habit.silent)}", person)
-        if len(habit.times) > limits.decisions_per_hour:
-            self._once(index, "tired-approver", f"{person} decided {len(habit.times)} within an hour", person)
-
-    def _granted(self, index: int, fact: Fact) -> None:
-        data, at, person = fact["data"], moment(fact["at"]), fact["data"]["person"]
-        asked = self._open.pop(data["request"], None)
-        if asked is not None:
-            times = self._grants.setdefault((person, asked[1]), deque())
-            _slide(times, at, DAY)
-            if len(times) >= self._limits.grants_per_day:
-                detail = f"{person} had {asked[1]} {len(times)} times within a day"
-                self._once(index, "frequent-grants", detail, person, asked[1], severity=Severity.LOW)
-        for approver in data["approvers"]:
-            self._approvals.append((at, approver, person))
-            self._count(approver, person, 1)
-        while self._approvals and self._approvals[0][0] <= at - self._limits.window:
-            _, approver, asker = self._approvals.popleft()
-            self._count(approver, asker, -1)
-        for approver in data["approvers"]:
-            self._judge_pair(index, approver, person)
-
-    def _count(self, approver: str, person: str, change: int) -> None:
-        self._each[approver, person] = self._each.get((approver, person), 0) + change
-        self._signed[approver] = self._signed.get(approver, 0) + change
-        if not self._each[approver, person]:
-            del self._each[approver, person]
-
-    def _judge_pair(self, index: int, one: str, other: str) -> None:
-        there, back = self._each.get((one, other), 0), self._each.get((other, one), 0)
-        limits = self._limits
-        if min(there, back) < limits.pair_each_way:
+        kind, spelled = fact["type"], fact["at"]
+        judges = self._judges.get(kind)
+        is_rule = kind in RULE_TYPES
+        is_new_minute = spelled[:MINUTE] != self._minute
+        if not (judges or is_rule or is_new_minute or index != self._alarms.expected):
+            self._alarms.expected = index + 1
             return
-        if there > limits.pair_share * self._signed[one] and back > limits.pair_share * self._signed[other]:
-            first, second = sorted((one, other))
-            detail = f"{first} and {second} approve each other: {there} and {back} times in {limits.window.days} days"
-            self._once(index, "reciprocal-pair", detail, first, second)
-
-    def _emergency(self, index: int, fact: Fact) -> None:
-        person, at = fact["data"]["person"], moment(fact["at"])
-        times = self._emergencies.setdefault(person, deque())
-        _slide(times, at, self._limits.window)
-        if len(times) > self._limits.emergencies:
-            detail = f"{person} broke the glass {len(times)} times in {self._limits.window.days} days"
-            self._note(index, "emergency-overuse", Severity.MEDIUM, detail)
-
-    def _once(self, index: int, code: str, detail: str, *whom: str, severity: Severity = Severity.MEDIUM) -> None:
-        """Note a habit the first time that it shows."""
-        if (code, *whom) not in self._told:
-            self._told.add((code, *whom))
-            self._note(index, code, severity, detail)
-
-    def _note(self, index: int, code: str, severity: Severity, detail: str) -> None:
-        self._findings.append(Finding(index=index, code=code, severity=severity, detail=detail))
-
-
-def _slide(times: deque[datetime], at: datetime, span: timedelta) -> None:
-    """Add a time, and drop what lies outside the span that ends with it."""
-    times.append(at)
-    while times[0] <= at - span:
-        times.popleft()
+        at = moment(spelled)
+        self._alarms.follow(index, at)
+        if is_new_minute:
+            self._minute = spelled[:MINUTE]
+            self._access.minute(index, at)
+            if spelled[:DAY] != self._day:
+                self._day = spelled[:DAY]
+                self._access.day(index, at)
+        if is_rule:
+            self._notebook.learn(index, fact)
+            self._access.adopted(at)
+        for judge in judges or ():
+            judge(index, fact, at)

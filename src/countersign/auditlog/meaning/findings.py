@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
+
+from countersign.domain.canonical import digest
+from countersign.domain.ids import FINDING, RANDOM_BYTES, make_id
 
 
 class Severity(StrEnum):
@@ -25,12 +30,24 @@ class Finding:
         code: stable, see the tables of `meaning` and `detectors`.
         severity: `broken` when the log contradicts itself or a rule that holds always; otherwise what it honestly records.
         detail: for people.
+        persons: whom it is about; they do not acknowledge it.
+        evidence: the entries that together show it, the last of them at `index`.
+        owner: the group that answers for it, or the role if it is about no entitlement; None where nobody is named.
     """
 
     index: int
     code: str
     severity: Severity
     detail: str
+    persons: tuple[str, ...] = ()
+    evidence: tuple[int, ...] = ()
+    owner: str | None = None
+
+    @property
+    def id(self) -> str:
+        """A name that whoever finds the same thing in the same log comes to as well."""
+        said = {"code": self.code, "index": self.index, "persons": sorted(self.persons), "detail": self.detail}
+        return make_id(FINDING, bytes.fromhex(digest("countersign/finding/v1", said))[:RANDOM_BYTES])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +67,12 @@ class Thresholds:
         decisions_per_hour: more than these by one person, and they tire.
         grants_per_day: as many grants of one entitlement to one person in 24 hours, and it is standing access by another name.
         emergencies: break-glass of one person in the window beyond which it is a habit.
+        emergency_share: the share of break-glass among all grants of the window, once there are `share_over`.
+        share_over: see `emergency_share`.
+        creep: how often the median of everybody's entitlements, within `dormant`, is too many; and never fewer than `creep_over`.
+        creep_over: see `creep`.
+        dormant: after so long unused a right or an entitlement sleeps.
+        silence: the log should never be silent for longer; the self-check alone speaks more often.
     """
 
     late: timedelta = timedelta(seconds=60)
@@ -64,6 +87,53 @@ class Thresholds:
     decisions_per_hour: int = 20
     grants_per_day: int = 5
     emergencies: int = 2
+    emergency_share: float = 0.05
+    share_over: int = 40
+    creep: float = 2.0
+    creep_over: int = 5
+    dormant: timedelta = timedelta(days=90)
+    silence: timedelta = timedelta(minutes=30)
 
+    def countersigned(self, said: Mapping[str, int]) -> Thresholds:
+        """Return the thresholds with what two people countersigned in their place. Names unknown here are passed over."""
+        changes = {
+            name: read(said[spelled]) for spelled, (name, read) in SPELLINGS.items() if type(said.get(spelled)) is int
+        }
+        return replace(self, **changes)
+
+
+def _seconds(value: int) -> timedelta:
+    return timedelta(seconds=value)
+
+
+def _days(value: int) -> timedelta:
+    return timedelta(days=value)
+
+
+def _share(percent: int) -> float:
+    return percent / 100
+
+
+SPELLINGS: Mapping[str, tuple[str, Callable[[int], Any]]] = {
+    "late_s": ("late", _seconds),
+    "very_late_s": ("very_late", _seconds),
+    "window_days": ("window", _days),
+    "pair_each_way": ("pair_each_way", int),
+    "pair_share_percent": ("pair_share", _share),
+    "hasty_s": ("hasty", _seconds),
+    "hasty_over": ("hasty_over", int),
+    "rubber_percent": ("rubber_rate", _share),
+    "rubber_over": ("rubber_over", int),
+    "decisions_per_hour": ("decisions_per_hour", int),
+    "grants_per_day": ("grants_per_day", int),
+    "emergencies": ("emergencies", int),
+    "emergency_share_percent": ("emergency_share", _share),
+    "share_over": ("share_over", int),
+    "creep_percent": ("creep", _share),
+    "creep_over": ("creep_over", int),
+    "dormant_days": ("dormant", _days),
+    "silence_s": ("silence", _seconds),
+}
+"""Thresholds as the catalog spells them in `[trust.thresholds]`: whole numbers, with their unit in the name."""
 
 DEFAULT = Thresholds()

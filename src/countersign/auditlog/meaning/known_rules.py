@@ -67,7 +67,10 @@ class KnownRules:
         """Who there was; persons bear their ids for names, which is all that the log knows of them."""
         said = documents(self.sections)[1]
         return Directory(
-            persons={each["id"]: Person(id=each["id"], name=each["id"]) for each in said["persons"]},
+            persons={
+                each["id"]: Person(id=each["id"], name=each["id"], manager=each.get("manager"))
+                for each in said["persons"]
+            },
             principals={
                 each["id"]: Principal(
                     id=each["id"],

@@ -16,6 +16,7 @@ from countersign.store.unit.control_part import ControlPart, Remembered, Stop
 from countersign.store.unit.counters_part import CountersPart
 from countersign.store.unit.due_part import DuePart
 from countersign.store.unit.emergencies_part import EmergenciesPart
+from countersign.store.unit.findings_part import FindingsPart, RaisedFinding
 from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
@@ -28,7 +29,7 @@ from countersign.store.unit.rules_part import Rulebook, RulesPart
 from countersign.store.unit.signin_part import SignInBegun, SignInPart
 from countersign.store.unit.witnesses_part import Cosigned, WitnessesPart
 
-__all__ = ["Cosigned", "Cursor", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
+__all__ = ["Cosigned", "Cursor", "RaisedFinding", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
 
 
 class Tx(
@@ -43,6 +44,7 @@ class Tx(
     ControlPart,
     EmergenciesPart,
     FollowersPart,
+    FindingsPart,
     RecordsPart,
     SignInPart,
     WitnessesPart,

@@ -7,6 +7,7 @@ from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
 from countersign.store import (
     counter_tables,
     emergency_tables,
+    finding_tables,
     follower_tables,
     passkey_tables,
     schema,
@@ -31,6 +32,7 @@ def upgrade() -> None:
         counter_tables,
         follower_tables,
         passkey_tables,
+        finding_tables,
         signin_tables,
         witness_tables,
     ):

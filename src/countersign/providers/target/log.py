@@ -24,7 +24,7 @@ NO_PRIVILEGE = "42501"
 _LOGIN_REFUSED = frozenset({"28000", "28P01", "53300"})
 _ENDED_BY_US = frozenset({"57P01", "57P02", "57P03", "57P05"})
 _STATEMENT = re.compile(r"(?:statement|execute [^:]{1,80}): \s*([A-Za-z]{1,20})")
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class PostgresLog:
@@ -56,7 +56,7 @@ class PostgresLog:
         for line in found.lines:
             try:
                 record = record_of(line)
-            except _UNREADABLE:
+            except UNREADABLE:
                 unread += 1
                 continue
             records += [record] if record is not None else []
@@ -98,6 +98,15 @@ def record_of(line: bytes) -> Record | None:
             "database": in_a_line(str(entry.get("dbname", ""))),
         },
     )
+
+
+def time_of(line: bytes) -> datetime:
+    """Return when a line was written.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError, RecursionError: it is no line of jsonlog, or its time is not UTC's.
+    """
+    return _moment(json.loads(line)["timestamp"])
 
 
 def _told(severity: object, code: str, message: str) -> tuple[str, Outcome] | None:

@@ -110,6 +110,15 @@ def record_of(line: bytes) -> Record | None:
     )
 
 
+def time_of(line: bytes) -> datetime:
+    """Return when a line was written, by OpenBao's clock.
+
+    Raises:
+        ValueError: it is no line of an audit device (others of `UNREADABLE` where its values are of no use).
+    """
+    return _moment(_table({"entry": json.loads(line)}, "entry").get("time"))
+
+
 def _delivery(
     at: datetime, outcome: Outcome, auth: Mapping[str, Any], request: Mapping[str, Any], response: Mapping[str, Any]
 ) -> Record | None:

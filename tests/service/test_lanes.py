@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from tests.service.oracle import Inline
 from tests.world import World
 
@@ -19,6 +20,7 @@ from countersign.domain.refusals import Conflict
 from countersign.providers.base import Answer, LeaseRef
 from countersign.providers.fake import Crash, Fault
 from countersign.service.lane import HELD_AT_ONCE
+from countersign.store import schema
 
 SOON_S = 20.0
 
@@ -112,6 +114,34 @@ def test_a_receipt_that_nobody_answers_for_delays_no_end(world: World, monkeypat
         released.set()
     wait(world.broker.sweeper.sweep(), timeout=SOON_S)
     assert [lease(world, one.id).cause for one in wrapped] == [Cause.EXPIRED] * 3
+
+
+def test_a_provider_that_stumbles_over_one_receipt_is_asked_for_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, lost = (drawn(world, "orders-db-wrapped") for _ in range(2))
+
+    def stumbling(ref: LeaseRef) -> bool:
+        if ref.lease_id == bad.id:
+            raise RuntimeError("a bug nobody foresaw")
+        return False
+
+    monkeypatch.setattr(world.provider, "received", stumbling)
+    assert world.sweep() == 0
+    assert world.sweep() == 1
+    assert lease(world, lost.id).cause is Cause.UNDELIVERED
+    assert lease(world, bad.id).state is LeaseState.ACTIVE
+
+
+def test_leases_of_a_provider_that_was_taken_away_stop_no_other_end(world: World) -> None:
+    gone, here = drawn(world), drawn(world, "orders-db-thrice")
+    with world.store._engine.begin() as connection:
+        mine = schema.leases.c.id == gone.id
+        connection.execute(sa.update(schema.leases).where(mine).values(provider="vault"))
+    world.clock.forward(seconds=60)
+    assert world.sweep() == 1
+    assert is_dead(world, here)
+    assert not is_dead(world, gone)
 
 
 def test_asking_for_a_receipt_never_puts_off_the_end(world: World) -> None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from countersign.domain.lease import Cause, Lease
 from countersign.domain.refusals import Conflict
 from countersign.providers.base import Provider
 from countersign.service.deaths import ACTOR, CLAIM, reference
 from countersign.service.endings import end_lease
 from countersign.store import Store
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,12 @@ class Receipts:
             )
 
     def do(self, lease: Lease) -> bool | None:
-        """Ask the provider."""
-        return self.provider.received(reference(lease))
+        """Ask the provider; what it cannot say stays unknown."""
+        try:
+            return self.provider.received(reference(lease))
+        except Exception:  # one lease's fault must not keep the others from being asked for
+            logger.exception("asking for a receipt failed in a way nobody foresaw", lease=lease.id)
+            return None
 
     def finish(self, done: Sequence[tuple[Lease, bool | None]]) -> int:
         """Write down the answers; nobody died of them yet."""

@@ -49,6 +49,7 @@ class Sweeper:
     lanes: Executor
     hands: Executor
     _open: dict[Key, Lane[Any]] = field(default_factory=dict)
+    _strangers: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def start(self) -> None:
@@ -74,7 +75,14 @@ class Sweeper:
     def _begin(self) -> list[Future[int]]:
         with self.office.store.read() as tx:
             due = tx.due()
-        return [self._see_to(key) for key in due]
+        self._name_strangers({provider for provider, _, _ in due} - self.providers.keys())
+        return [self._see_to(key) for key in due if key[0] in self.providers]
+
+    def _name_strangers(self, strangers: set[str]) -> None:
+        """Say once that leases are due at a provider that was taken out of the settings: nobody ends them."""
+        for provider in strangers - self._strangers:
+            logger.error("leases are due at a provider that this broker does not have", provider=provider)
+        self._strangers = strangers
 
     def _see_to(self, key: Key) -> Future[int]:
         """Open a lane, or tell the one that is open that there is more; return what it comes to."""
@@ -90,13 +98,14 @@ class Sweeper:
         provider, store = self.providers[provider_name], self.office.store
         if what is Due.RECEIPT:
             return Receipts(store=store, provider=provider, target=target, at_once=RECEIPTS_AT_ONCE)
+        again = what is Due.AGAIN
         return Ends(
             store=store,
             randomness=self.office.randomness,
             provider=provider,
             target=target,
-            again=what is Due.AGAIN,
-            at_once=provider.ends_at_once,
+            again=again,
+            at_once=max(1, provider.ends_at_once // 2) if again else provider.ends_at_once,
         )
 
     def _run(self, key: Key, lane: Lane[Any]) -> None:

@@ -29,15 +29,7 @@ SERVICES = tuple(
     f"tests/service/test_{part}.py" for part in ("requests", "counter", "sealing", "trusting", "draws", "rulemaking")
 )
 SUITES = (
-    (
-        "units",
-        (
-            "tests/domain/test_review.py",
-            "tests/domain/test_grant.py",
-            "tests/domain/test_lease.py",
-            "tests/config/test_matching.py",
-        ),
-    ),
+    ("units", UNITS),
     ("attacks", ("tests/service/test_peers.py",)),
     ("services", SERVICES),
     ("histories", ("tests/service/test_rules_machine.py",)),

@@ -22,6 +22,8 @@ from countersign.service.rules import found
 from countersign.service.submission import Ask
 from countersign.store import Store
 
+SIGNER = Ed25519Signer.generate("test.example/log")
+"""The log's key, which outlives a broker."""
 BEGINNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 DIRECTORY: dict[str, Any] = {
@@ -119,7 +121,7 @@ class World:
     directory: dict[str, Any] = field(default_factory=lambda: DIRECTORY)
     followers: Sequence[Follower] = field(default=(), init=False)
     sources: list[RecordSource] = field(default_factory=list, init=False)
-    signer: Ed25519Signer = field(default_factory=lambda: Ed25519Signer.generate("test.example/log"), init=False)
+    signer: Ed25519Signer = field(default=SIGNER, init=False)
 
     def __post_init__(self) -> None:
         self.provider = FakeProvider(clock=self.clock)

@@ -57,6 +57,7 @@ from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
 from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.office import Office
+from countersign.service.packs import Packs
 from countersign.service.passkeys import Passkeys
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
@@ -167,6 +168,7 @@ def assemble(
         publication=publication,
         cosigning=cosigning,
         followers=Followers(office=office, followers=[cosigning, *followers], me=secrets.token_hex(16)),
+        packs=Packs(office=office, publication=publication),
         events=Events(office=office),
         findings=Findings(office=office),
     )

@@ -69,6 +69,7 @@ POST /catalog/proposals/{id}/reject  | not-permitted | not-permitted | not-permi
 GET /audit/entries                   | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
 GET /audit/entries?subject=          | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 GET /audit/export                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
+GET /audit/pack                      | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
 GET /audit/questions/who-had         | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/had             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/late            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
@@ -226,7 +227,7 @@ def _remove(api: Api, who: str | None, scene: Scene) -> httpx2.Response:
 
 
 MOMENT = "2026-11-22T09:00:00.000Z"
-ASKED = ("GET /audit/questions/", "GET /audit/findings")
+ASKED = ("GET /audit/questions/", "GET /audit/findings", "GET /audit/pack")
 """Reads that are facts themselves."""
 
 CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
@@ -285,6 +286,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /audit/entries": lambda api, who, _: api.get(who, "/v1/audit/entries"),
     "GET /audit/entries?subject=": lambda api, who, scene: api.get(who, f"/v1/audit/entries?subject={scene.pending}"),
     "GET /audit/export": lambda api, who, _: api.get(who, "/v1/audit/export"),
+    "GET /audit/pack": lambda api, who, _: api.get(who, f"/v1/audit/pack?since={MOMENT}&until={MOMENT}&sample=1"),
     "GET /audit/questions/who-had": lambda api, who, _: api.get(
         who, f"/v1/audit/questions/who-had?entitlement=orders-db-read&at={MOMENT}"
     ),

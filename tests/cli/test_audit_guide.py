@@ -35,9 +35,9 @@ def test_a_stranger_finishes_the_tasks_with_the_commands_as_printed(
         ran = desk.run("erin", *args, "--utc")
         assert ran.code == 0, (command, ran.err)
         said[args[0]] = said.get(args[0], "") + ran.out + (ran.err if args[0] == "done" else "")
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 15
     assert "no source is declared" in said["done"]
-    assert said["verify"].count("the log verifies") == 2
+    assert said["verify"].count("the log verifies") == 3
     assert re.search(
         r"alice +orders-db-read +bob +2026-11-22 09:00:00 \+0000 .* expired observed +1000 ms +\d", said["who-had"]
     )

@@ -23,6 +23,7 @@ from countersign.api import (
     inquiries,
     log,
     me,
+    packs,
     passkeys,
     problems,
     publication,
@@ -83,6 +84,7 @@ def make_app(
         witnesses,
         done,
         findings,
+        packs,
     ):
         app.include_router(part.router)
     for router in (signing_in.anyone, signing_in.mine, signing_in.pages):

@@ -138,7 +138,7 @@ class FindingList(Answer):
 @router.get("/audit/questions/who-had", responses=documented(403), summary="Who had an entitlement at a moment")
 def who_had(broker: TheBroker, caller: Caller, entitlement: AskedName, at: TimeText) -> HeldList:
     """Return the leases that may have worked at that moment. That it was asked is recorded, as for all of these."""
-    return _held(broker.inquiries.who_had(caller, entitlement, at=_moment(at, "at")))
+    return _held(broker.inquiries.who_had(caller, entitlement, at=moment(at, "at")))
 
 
 @router.get("/audit/questions/had", responses=documented(403), summary="Everything that a person ever had")
@@ -160,7 +160,7 @@ def late(broker: TheBroker, caller: Caller, over_ms: Milliseconds = 0) -> HeldLi
 )
 def who_could_approve(broker: TheBroker, caller: Caller, entitlement: AskedName, on: TimeText) -> SignersAnswer:
     """Return who could have signed, by the rules then in force; whoever asks cannot sign for himself."""
-    return _signers(broker.inquiries.who_could_approve(caller, entitlement, on=_moment(on, "on")))
+    return _signers(broker.inquiries.who_could_approve(caller, entitlement, on=moment(on, "on")))
 
 
 @router.get(
@@ -170,7 +170,7 @@ def who_could_approve(broker: TheBroker, caller: Caller, entitlement: AskedName,
 )
 def reconstruct(broker: TheBroker, caller: Caller, request_id: AskedRequest, at: TimeText) -> ReconstructionAnswer:
     """Return a request as the facts up to then tell it."""
-    return _reconstruction(broker.inquiries.reconstruct(caller, request_id, at=_moment(at, "at")))
+    return _reconstruction(broker.inquiries.reconstruct(caller, request_id, at=moment(at, "at")))
 
 
 @router.get("/audit/findings", responses=documented(403), summary="What stands out in the log")
@@ -181,7 +181,12 @@ def findings(broker: TheBroker, caller: Caller) -> FindingList:
     return FindingList(items=items)
 
 
-def _moment(text: str, field: str) -> datetime:
+def moment(text: str, field: str) -> datetime:
+    """Return the time that a query spells.
+
+    Raises:
+        Invalid: naming `field`.
+    """
     try:
         return read(text)
     except NotATime as error:

@@ -170,9 +170,10 @@ class Client:
         with self._answered("GET", path) as answer:
             return _whole(answer).decode("utf-8", "replace")
 
-    def stream(self, path: str) -> Iterator[bytes]:
-        """Yield a long answer's bytes as they arrive."""
-        with self._answered("GET", path) as answer:
+    def stream(self, path: str, *, patience_s: float = ANSWER_S, **query: object) -> Iterator[bytes]:
+        """Yield a long answer's bytes as they arrive, waiting so long for each piece."""
+        asked = {name: str(value) for name, value in query.items()}
+        with self._answered("GET", path, query=asked or None, patience_s=patience_s) as answer:
             yield from answer.iter_bytes()
 
     def _call(
@@ -202,11 +203,18 @@ class Client:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         key: str | None = None,
+        patience_s: float = ANSWER_S,
     ) -> Iterator[httpx2.Response]:
         headers = {"Idempotency-Key": key} if key else {}
         try:
             with self._http.stream(
-                method, f"/v1{path}", json=body, params=query, headers=headers, follow_redirects=False
+                method,
+                f"/v1{path}",
+                json=body,
+                params=query,
+                headers=headers,
+                follow_redirects=False,
+                timeout=httpx2.Timeout(patience_s, connect=CONNECT_S),
             ) as answer:
                 if answer.is_redirect:
                     raise CommandFailed(

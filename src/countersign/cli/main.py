@@ -58,6 +58,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         "Prove": {
             "verify": ("verifying:verify", "Verify the log, offline."),
             "reconcile": ("reconciling:reconcile", "Compare the log with what others wrote down."),
+            "evidence": ("evidencing:evidence", "Write an evidence pack over a period."),
             "export": ("exporting:export", "Write the log and its checkpoint into a folder."),
             "policy": ("proving:policy", "Prove what a catalog and a directory let people reach."),
         },

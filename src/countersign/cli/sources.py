@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +106,17 @@ def read_text(path: Path, field: str) -> str:
 
 
 def verify_path(path: Path, trust: Trust) -> Report:
-    """Verify an export (a file, or a folder as `countersign export` writes it) or a folder of tiles.
+    """Verify an export (a file, or a folder as `countersign export` writes it), a folder of tiles or an evidence pack.
 
     Raises:
         CommandFailed: there is none.
     """
-    if (path / "tile").is_dir():
+    packed = path.is_file() and zipfile.is_zipfile(path)
+    if packed or (path / "tile").is_dir():
         if not trust.verifiers:
-            raise usage("a folder of tiles is verified against its checkpoint, which needs --key", field="--key")
+            raise usage("tiles and packs are verified against their checkpoint, which needs --key", field="--key")
+        if packed:
+            return _verify_pack(path, trust)
         return _verify_tiles(LogDirectory(path), trust)
     entries, note = (path / ENTRIES, path / CHECKPOINT) if path.is_dir() else (path, None)
     if not entries.is_file():
@@ -134,6 +138,15 @@ def verify_live(client: Client, trust: Trust) -> Report:
     found = newest_checkpoint(client)
     exported = Exported(lines=split_lines(client.stream("/audit/export")))
     return exported.finished(trust.verify(exported.entries(), head=None, found=found))
+
+
+def _verify_pack(path: Path, trust: Trust) -> Report:
+    from countersign.auditlog.pack import verify_pack  # noqa: PLC0415 - loads what renders pages
+
+    with path.open("rb") as file:
+        return verify_pack(
+            file, verifiers=trust.verifiers, checkpoints=trust.checkpoints, meaning=trust.meaning is not None
+        )
 
 
 def _verify_tiles(log: LogDirectory, trust: Trust) -> Report:

@@ -19,6 +19,7 @@ from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
 from countersign.service.office import Office
+from countersign.service.packs import Packs
 from countersign.service.passkeys import Passkeys
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
@@ -59,6 +60,7 @@ class Broker:
     evidence: Evidence
     publication: Publication
     cosigning: Cosigning
+    packs: Packs
     followers: Followers
     findings: Findings
     events: Events

@@ -52,6 +52,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `witness-disputed` (high) | the dispute | a witness contradicted the log |
 | `records-gap` (medium) | the entry | records of a provider or target were lost; what they would have shown is not known |
 | `rules-untold` (high) | rulebook | an old log without the rules' words: who signed is judged, and not whether that was enough |
+| `witness-disputed` (high) | the entry | a witness saw another log under this name; which of the two lied is not in it |
 | `unknown-type` (low) | the entry | a newer broker's fact, not judged |
 """
 

@@ -20,6 +20,7 @@ class Instant(click.ParamType[str]):
     """An option's value that is a moment. One without a zone is local time; a date alone means its last second."""
 
     name = "time"
+    of_day = time(23, 59, 59)
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read the text, and return the moment as the broker spells it."""
@@ -27,10 +28,16 @@ class Instant(click.ParamType[str]):
         try:
             moment = datetime.fromisoformat(text)
             if len(text) == len("2026-11-22"):
-                moment = datetime.combine(moment.date(), time(23, 59, 59))
+                moment = datetime.combine(moment.date(), self.of_day)
             return spell(moment.astimezone(UTC))
         except (ValueError, OverflowError):
             self.fail(f"expected a time such as {_FORMS}", param, ctx)
+
+
+class Since(Instant):
+    """An option's value that is the beginning of a period: a date alone means its first second."""
+
+    of_day = time(0, 0, 0)
 
 
 @click.command("who-had", short_help="Who had an entitlement at a moment.")

@@ -40,7 +40,7 @@ def verify(
     catalog: Path | None,
     bytes_only: bool,
 ) -> None:
-    """Verify an export or a folder of tiles at PATH, or (without PATH) what the broker serves to an auditor.
+    """Verify an export, an evidence pack or a folder of tiles at PATH, or (without PATH) what the broker serves to an auditor.
 
     With --key, and with a checkpoint kept from earlier, every edit, removal, reordering, truncation and rewrite is found.
     The facts are replayed too: that every credential had its approvals, with their signatures, and came to its end.

@@ -1,0 +1,151 @@
+"""What evidence costs: replaying what a log means, and writing a pack over it.
+
+Floors: the standard library's JSON over the same entries, one process; SHA-256 by hashlib over them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from benchmarks.figures import Figure, Goal, shown
+from benchmarks.histories import history
+from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
+from countersign.auditlog.meaning import MeaningCheck
+from countersign.auditlog.meaning.findings import Severity
+from countersign.auditlog.merkle import Frontier, leaf_hash
+from countersign.auditlog.note import read_vkey
+from countersign.auditlog.pack import Selection, verify_pack, write_pack
+from countersign.auditlog.pack.source import Opening
+from countersign.auditlog.signer import Ed25519Signer
+from countersign.auditlog.tiles import WIDTH, LogDirectory, write_directory
+
+MILLION, SHORT = 1_000_000, 10_000
+MEANING_GOAL, PACK_GOAL, SHORT_GOAL, MEMORY_GOAL = Goal(limit=5), Goal(limit=15), Goal(limit=1), Goal(limit=300)
+PERIOD = Selection(since="2026-01-01T00:00:00.000Z", until="2036-01-01T00:00:00.000Z")
+
+
+def meaning(folder: Path, *, full: bool) -> Iterator[Figure]:
+    """Yield how long the replay of a million entries takes; a shorter log is scaled up."""
+    del folder
+    count = MILLION if full else 200_000
+    leaves = list(history(count))
+    scale = MILLION / count
+    floor = _json_s(leaves) * scale
+    taken = statistics.median(_replay_s(leaves) for _ in range(3)) * scale
+    yield Figure(
+        name="verify_meaning_1m_s",
+        value=taken,
+        unit="s",
+        floor=floor,
+        ratio=taken / floor,
+        goal=MEANING_GOAL,
+        details={"entries": count, "bytes_each": round(sum(map(len, leaves)) / count)},
+    )
+
+
+def _json_s(leaves: list[bytes]) -> float:
+    began = time.perf_counter()
+    for leaf in leaves:
+        json.loads(leaf)
+    return time.perf_counter() - began
+
+
+def _replay_s(leaves: list[bytes]) -> float:
+    check = MeaningCheck()
+    began = time.perf_counter()
+    for index, leaf in enumerate(leaves):
+        check.read(index, leaf)
+    found = check.finish()
+    taken = time.perf_counter() - began
+    assert not [each for each in found if each.severity is Severity.BROKEN], found[:3]
+    return taken
+
+
+class Tiles:
+    """A log in a folder, as a pack is made of it."""
+
+    def __init__(self, folder: Path, vkey: str) -> None:
+        self._log, self.vkey = LogDirectory(folder), vkey
+        self.checkpoint = self._log.checkpoint().decode()
+
+    def leaves(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield entries from the first on."""
+        for at in range(start, end, WIDTH):
+            yield from self._log.leaves(at // WIDTH, min(WIDTH, end - at))
+
+    def opening(self, index: int) -> Opening:
+        """Return nothing: free texts are not in tiles."""
+        del index
+        return {}
+
+
+def pack(folder: Path, *, full: bool) -> Iterator[Figure]:
+    """Yield how long a pack takes to write over a long log and over a short one, and the memory that it takes at most."""
+    count = MILLION if full else 200_000
+    for size, name, goal in ((count, "pack_1m_s", PACK_GOAL), (SHORT, "pack_10k_s", SHORT_GOAL)):
+        place = folder / f"log-{size}"
+        vkey = _written(place, size)
+        told = _in_a_process(place, vkey, folder / f"{size}.zip")
+        scale = MILLION / size if size == count else 1
+        yield Figure(
+            name=name,
+            value=told["pack_s"] * scale,
+            unit="s",
+            floor=told["sha256_s"] * scale,
+            ratio=told["pack_s"] / told["sha256_s"],
+            goal=goal,
+            details={"entries": size, "pack_mb": shown(told["mb"]), "cpu_s": shown(told["cpu_s"])},
+        )
+        if size == count:
+            yield Figure(
+                name="pack_peak_mb", value=told["peak_mb"], unit="MB", goal=MEMORY_GOAL, details={"entries": size}
+            )
+    with (folder / f"{SHORT}.zip").open("rb") as file:
+        assert verify_pack(file, verifiers=[read_vkey(vkey)]).ok
+
+
+def _written(place: Path, size: int) -> str:
+    signer, tree, source = Ed25519Signer.generate("bench.example/log"), Frontier(), history(size)
+    while block := [leaf_hash(leaf) for leaf in islice(source, WIDTH)]:
+        tree = tree.extend(block)
+    note = sign_checkpoint(Checkpoint(origin=signer.name, size=size, root=tree.root()), [signer])
+    write_directory(place, history(size), note)
+    return signer.verifier().vkey()
+
+
+def _in_a_process(place: Path, vkey: str, out: Path) -> dict[str, float]:
+    """Write the pack in a process of its own, whose memory nothing else has swollen."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.evidence", str(place), vkey, str(out)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def _alone(place: Path, vkey: str, out: Path) -> dict[str, float]:
+    source = Tiles(place, vkey)
+    began, cpu = time.perf_counter(), time.process_time()
+    with out.open("w+b") as file:
+        manifest = write_pack(source, PERIOD, file)
+    taken, cpu = time.perf_counter() - began, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began = time.perf_counter()
+    for leaf in source.leaves(0, manifest["size"]):
+        hashlib.sha256(leaf).digest()
+    hashed = time.perf_counter() - began
+    return {"pack_s": taken, "cpu_s": cpu, "sha256_s": hashed, "peak_mb": peak, "mb": out.stat().st_size / 1e6}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_alone(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))))

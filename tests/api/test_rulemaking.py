@@ -38,6 +38,8 @@ def test_one_author_proposes_and_another_approves_over_http(world: World, client
     assert made.status_code == 201
     proposal = made.json()
     assert [(change["what"], change["id"]) for change in proposal["changes"]] == [("added", "another")]
+    [effect] = proposal["effects"]
+    assert (effect["entitlement"], effect["before"], effect["after"]["least"]) == ("another", None, 2)
     path = f"/v1/catalog/proposals/{proposal['id']}"
     own = client.post(f"{path}/approve", json={"digest": proposal["digest"]}, headers=frank)
     assert (own.status_code, own.json()["code"]) == (403, "self-review")

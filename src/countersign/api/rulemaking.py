@@ -12,6 +12,7 @@ from countersign.api.problems import documented
 from countersign.api.route import Caller, TheBroker, guarded_router
 from countersign.domain.passkey import fingerprint
 from countersign.domain.proposal import Proposal
+from countersign.domain.proving import outcome
 from countersign.domain.timestamps import spell
 from countersign.service.rule_changes import ProposalView
 
@@ -66,10 +67,29 @@ class ProposalAnswer(BaseModel):
     decided_by: str | None
 
 
+class OutcomeAnswer(BaseModel):
+    """What the prover says of an entitlement: how many together reach it, who alone, one smallest set for each rule."""
+
+    least: int | None
+    alone: dict[str, Any]
+    witnesses: list[str | None]
+    nobody_for: int
+
+
+class EffectAnswer(BaseModel):
+    """An entitlement whose answer changes; null where there is none before, or none afterwards."""
+
+    entitlement: str
+    before: OutcomeAnswer | None
+    after: OutcomeAnswer | None
+
+
 class ProposalDetail(ProposalAnswer):
-    """A proposal with what it would change in the rules in force, and what in it means nobody."""
+    """A proposal with what it would change in the rules and in the prover's answers, and what in it means nobody."""
 
     changes: list[ChangeAnswer]
+    effects: list[EffectAnswer]
+    uncompared: list[str]
     warnings: list[str]
 
 
@@ -171,4 +191,16 @@ def _fields(proposal: Proposal) -> dict[str, Any]:
 
 def _detail(view: ProposalView) -> ProposalDetail:
     changes = [ChangeAnswer(kind=c.kind, id=c.id, what=c.what, keys=dict(c.keys)) for c in view.changes]
-    return ProposalDetail(**_fields(view.proposal), changes=changes, warnings=list(view.warnings))
+    effects = [
+        EffectAnswer.model_validate(
+            {"entitlement": each.entitlement, "before": outcome(each.before), "after": outcome(each.after)}
+        )
+        for each in view.effects.found
+    ]
+    return ProposalDetail(
+        **_fields(view.proposal),
+        changes=changes,
+        effects=effects,
+        uncompared=list(view.effects.uncompared),
+        warnings=list(view.warnings),
+    )

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
 from typing import Any, Literal
 
 from countersign.config.crosscheck import check_together
 from countersign.domain.entitlement import Catalog
 from countersign.domain.people import Directory
 from countersign.domain.proposal import Proposal
+from countersign.domain.proving import Effects, effects_of
 from countersign.service.rules import Rules
+
+LONGEST_COMPARING_S = 5.0
+"""Seconds within which a proposal's effects are worked out; what is left over is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +36,26 @@ class ProposalView:
     proposal: Proposal
     changes: tuple[Change, ...]
     warnings: tuple[str, ...]
+    before: tuple[Catalog, Directory]
+    after: tuple[Catalog, Directory]
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What it changes in the prover's answers; worked out when it is asked for, outside any transaction."""
+        began = monotonic()
+        return effects_of(self.before, self.after, in_time=lambda: monotonic() - began < LONGEST_COMPARING_S)
 
 
 def view_of(proposal: Proposal, rules: Rules, parsed: tuple[Catalog, Directory]) -> ProposalView:
     """Return a proposal with what it would change in the rules in force, and what in it means nobody."""
     warnings = tuple(str(problem) for problem in check_together(*parsed))
-    return ProposalView(proposal=proposal, changes=tuple(_changes(rules, parsed)), warnings=warnings)
+    return ProposalView(
+        proposal=proposal,
+        changes=tuple(_changes(rules, parsed)),
+        warnings=warnings,
+        before=(rules.catalog, rules.roster),
+        after=(parsed[0], parsed[1].without(rules.roster.disabled)),
+    )
 
 
 def _changes(rules: Rules, parsed: tuple[Catalog, Directory]) -> list[Change]:

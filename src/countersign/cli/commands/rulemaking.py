@@ -116,8 +116,26 @@ def _told(session: Session, answer: Mapping[str, Any]) -> None:
         session.out.line(f"{change['what']} {change['kind']} {change['id']}")
         for key, (before, after) in change["keys"].items():
             session.out.line(f"    {key}: {before!r} -> {after!r}")
+    for effect in answer.get("effects") or []:
+        session.out.line(f"reached {effect['entitlement']}")
+        session.out.line(f"    before: {_outcome(effect.get('before'))}")
+        session.out.line(f"    after:  {_outcome(effect.get('after'))}")
+    for name in answer.get("uncompared") or []:
+        session.out.warn(f"there was no time to say who would reach {name}: run countersign policy prove")
     for warning in answer.get("warnings", []):
         session.out.warn(warning)
+
+
+def _outcome(outcome: Mapping[str, Any] | None) -> str:
+    """Say who reaches an entitlement, in a line."""
+    if outcome is None:
+        return "there is none"
+    alone = outcome["alone"]
+    told = "nobody reaches it" if outcome["least"] is None else f"{outcome['least']} together"
+    if alone["count"]:
+        told += f", ALONE: {', '.join(alone['named'])}"
+    sets = "; ".join(each for each in outcome["witnesses"] if each)
+    return f"{told} ({sets})" if sets else told
 
 
 def _whole(given: str) -> str:

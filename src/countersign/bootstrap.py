@@ -17,6 +17,7 @@ from types import FrameType
 from typing import IO
 
 import structlog
+from pydantic import SecretStr
 
 from countersign import __version__
 from countersign.auditlog.note import Signer
@@ -59,6 +60,7 @@ from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.office import Office
 from countersign.service.packs import Packs
 from countersign.service.passkeys import Passkeys
+from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
@@ -144,6 +146,7 @@ def assemble(
         sign_in=SignIn(office=office, identities=identities, sessions=sessions),
         sessions=sessions,
         leaving=Leaving(office=office, identities=identities, sessions=sessions, control=control),
+        pipelines=Pipelines(office=office, identities=identities, sessions=sessions),
         requests=Requests(office=office, submissions=submissions),
         questions=Questions(office=office, submissions=submissions),
         explanations=Explanations(office=office),
@@ -313,6 +316,10 @@ def _receiver(name: str, access: WebhookAccess) -> Receiver:
     )
 
 
+def _given(secrets: Mapping[str, SecretStr | None]) -> dict[str, str]:
+    return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+
+
 def _demand_fit_rights(providers: Mapping[str, Provider]) -> None:
     """Refuse to serve with a login at OpenBao that may too much or too little; with OpenBao away, serve and end what is due."""
     from countersign.providers.vault import VaultProvider  # noqa: PLC0415 - a broker without OpenBao never loads it
@@ -347,7 +354,8 @@ def build(settings: Settings) -> Running:
         followers=make_followers(store, settings),
         identities=Identities(
             public_url=settings.public_url,
-            client_secrets={name: access.client_secret.get_secret_value() for name, access in settings.issuers.items()},
+            client_secrets=_given({name: access.client_secret for name, access in settings.issuers.items()}),
+            commits_tokens=_given({name: access.commits_token for name, access in settings.issuers.items()}),
         ),
         genesis=settings.genesis,
     )

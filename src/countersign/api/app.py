@@ -25,6 +25,7 @@ from countersign.api import (
     me,
     packs,
     passkeys,
+    pipelines,
     problems,
     publication,
     requests,
@@ -87,7 +88,7 @@ def make_app(
         packs,
     ):
         app.include_router(part.router)
-    for router in (signing_in.anyone, signing_in.mine, signing_in.pages):
+    for router in (signing_in.anyone, signing_in.mine, signing_in.pages, pipelines.router):
         app.include_router(router)
     app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)
     app.add_middleware(Rim, allowed_hosts=allowed_hosts)  # the last one added is the outermost

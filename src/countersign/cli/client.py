@@ -93,9 +93,10 @@ def find_token(url: str) -> str:
 
 
 def _kept_token(url: str) -> str | None:
-    from countersign.cli.signed_in import access_token  # noqa: PLC0415 - it calls the broker through this module
+    from countersign.cli.pipeline_way import pipeline_token  # noqa: PLC0415 - it calls the broker through this module
+    from countersign.cli.signed_in import access_token  # noqa: PLC0415 - as above
 
-    return access_token(url)
+    return access_token(url) or pipeline_token(url)
 
 
 def _read_token_file() -> str | None:

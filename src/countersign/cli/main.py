@@ -30,6 +30,9 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "logout": ("entering:logout", "Sign out."),
             "sessions": ("entering:sessions", "List your sessions, or end one."),
         },
+        "Deploy": {
+            "ci": ("deploying:ci", "Let a deployment wait for approval."),
+        },
         "Sign": {
             "approve": ("signing:approve", "Approve exactly the request that you were shown."),
             "deny": ("signing:deny", "Deny a request."),

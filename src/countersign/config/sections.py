@@ -184,10 +184,12 @@ class WebhookAccess(Section):
 
 
 class IssuerAccess(Section):
-    """What the broker proves itself with at an identity issuer of `[[trust.issuer]]`; a public client needs none."""
+    """What the broker proves itself with at an identity issuer of `[[trust.issuer]]`, and at its source of commits."""
 
-    client_secret: SecretStr
+    client_secret: SecretStr | None = None
     client_secret_file: Path | None = None
+    commits_token: SecretStr | None = None
+    commits_token_file: Path | None = None
 
 
 def plain(value: Any) -> object:  # noqa: ANN401 - whatever a settings table holds

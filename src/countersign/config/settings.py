@@ -44,7 +44,17 @@ PREFIX = "COUNTERSIGN_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 """The environment variable that names the TOML file."""
 SECRET_KEYS = frozenset(
-    {"database_url", "role_id", "secret_id", "access_key_id", "secret_access_key", "dsn", "client_secret", "secret"}
+    {
+        "database_url",
+        "role_id",
+        "secret_id",
+        "access_key_id",
+        "secret_access_key",
+        "dsn",
+        "client_secret",
+        "commits_token",
+        "secret",
+    }
 )
 """Keys that hold secrets, in any table: they do not stand in the TOML file."""
 

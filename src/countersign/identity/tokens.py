@@ -132,6 +132,14 @@ def verify(
     )
 
 
+def claimed_issuer(unverified_token: str) -> str:
+    """Return the issuer that a token claims to be of, only to know whose keys to check it with; empty if it claims none."""
+    parts = unverified_token.split(".")
+    said = _object(parts[1]) if len(parts) == PARTS and len(unverified_token) <= LONGEST_TOKEN else None
+    claimed = None if said is None else said.get("iss")
+    return claimed if isinstance(claimed, str) else ""
+
+
 def _signed(token: str, provider: IdentityProvider, kind: TokenKind) -> tuple[dict[str, Any], str]:
     """Return the claims of a token that a key of the issuer signed, and with which algorithm."""
     issuer = provider.issuer

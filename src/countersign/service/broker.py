@@ -21,6 +21,7 @@ from countersign.service.leaving import Leaving
 from countersign.service.office import Office
 from countersign.service.packs import Packs
 from countersign.service.passkeys import Passkeys
+from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reconciler import Reconciler
@@ -35,13 +36,14 @@ from countersign.service.tokens import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first thirteen face people, the others face providers and the log."""
+    """All use cases. The first fourteen face people, the others face providers and the log."""
 
     office: Office
     gate: Gate
     sign_in: SignIn
     sessions: Sessions
     leaving: Leaving
+    pipelines: Pipelines
     requests: Requests
     questions: Questions
     explanations: Explanations

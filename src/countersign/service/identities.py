@@ -19,10 +19,12 @@ class Identities:
     Attributes:
         public_url: where browsers reach the broker, without a slash at the end; sign-ins come back there.
         client_secrets: by issuer, what the broker proves itself with; a public client has none.
+        commits_tokens: by issuer of pipelines, what its source of commits is asked with.
     """
 
     public_url: str
     client_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    commits_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     _known: dict[str, IdentityProvider] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -42,6 +42,7 @@ class Approvals:
             duration_s=int(statement["duration_s"]),
             lapses_at=data["lapses_at"],
             signed=statement.get("signature") == "required",
+            behind=tuple(statement.get("behind", ())),
         )
 
     def reviewed(self, index: int, fact: Fact) -> None:
@@ -56,6 +57,9 @@ class Approvals:
             return
         if person == request.person:
             ledger.broken(index, "self-review", f"{person} reviewed a request of his own, {name}")
+            return
+        if person in request.behind:
+            ledger.broken(index, "self-review", f"{person} is behind the pipeline run that asked {name}")
             return
         if data["digest"] != request.digest:
             ledger.broken(index, "wrong-digest", f"{person} reviewed another digest than that of {name}")

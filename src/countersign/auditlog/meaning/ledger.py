@@ -40,6 +40,7 @@ class OpenRequest:
     emergency: bool = False
     envelope: str | None = None
     signed: bool = False
+    behind: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -17,10 +17,11 @@ hash, is caught by a checkpoint that somebody kept.
 | `checkpoint-signature` | none | no note, not signed by a trusted key, or a trusted key's signature fails |
 | `checkpoint-origin` | none | signed, but by the key of another log than it names; or checkpoints of several logs |
 | `checkpoint-format` | none | a signed text that is no checkpoint |
+| `not-cosigned` | first unvouched | too few trusted witnesses vouch for it, or not for its newest entries (`cosigned`) |
 | `bundle-format` | its first entry | an entry bundle is missing, cut or of another width (`verify_directory`) |
 | `tile-format` | first covered | a tile is missing or of another length (`verify_directory`) |
 
-`verify_entries` checks all of it except the last two. `verify_directory` in `bulk` checks bytes, tiles, tree and
+`verify_entries` checks all of it except the last three. `verify_directory` in `bulk` checks bytes, tiles, tree and
 checkpoints, but neither reads what a leaf says (`leaf-format`, `time-backwards`) nor knows a head.
 """
 

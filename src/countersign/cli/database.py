@@ -15,14 +15,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from countersign.auditlog.anchors import Head
+from countersign.auditlog.cosigned import CosignCheck
 from countersign.auditlog.leaf import Entry, Leaf, NotALeaf
 from countersign.auditlog.merkle import HASH_SIZE
+from countersign.auditlog.note import NoteRefused, Signature
 from countersign.auditlog.openings import check_opening
 from countersign.auditlog.report import Failure, Report
+from countersign.auditlog.witnessing import with_cosignatures
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.sources import Trust
 from countersign.store import schema
 from countersign.store.engine import make_engine
+from countersign.store.witness_tables import cosignatures
 
 READ_AT_ONCE = 1000
 
@@ -59,7 +63,7 @@ def verify_database(url: str, trust: Trust) -> Report:
 
 def _verify(log: _Log, trust: Trust) -> Report:
     texts: list[Failure] = []
-    report = trust.verify(_opened(log, texts), head=log.head(), found=log.newest_checkpoint())
+    report = trust.verify(_opened(log, texts), head=log.head(), found=log.newest_checkpoint(trust.cosigned))
     return replace(report, failures=(*report.failures, *texts))
 
 
@@ -75,10 +79,33 @@ class _Log:
         fits = root is not None and len(root) == HASH_SIZE
         return Head(size=size, root=root if fits else bytes(HASH_SIZE))
 
-    def newest_checkpoint(self) -> str | None:
-        table = schema.checkpoints
-        found = self._connection.execute(sa.select(table.c.note).order_by(table.c.size.desc()).limit(1)).scalar()
-        return None if found is None else str(found)
+    def newest_checkpoint(self, demanded: CosignCheck | None) -> str | None:
+        """Return the newest signed note; where witnesses are demanded, the newest for which they vouch, with their lines."""
+        table, lines = schema.checkpoints, cosignatures
+        newest = sa.select(table.c.size, table.c.note).order_by(table.c.size.desc()).limit(1)
+        found = self._connection.execute(newest).one_or_none()
+        if demanded is None or found is None:
+            return None if found is None else str(found[1])
+        keys = {one.vkey(): one for one in demanded.witnesses}
+        vouched = (
+            sa.select(lines.c.size)
+            .where(lines.c.vkey.in_(list(keys)))
+            .group_by(lines.c.size)
+            .having(sa.func.count() >= demanded.quorum)
+        )
+        cosigned = self._connection.execute(newest.where(table.c.size.in_(vouched))).one_or_none()
+        if cosigned is None:
+            return str(found[1])
+        said = self._connection.execute(
+            sa.select(lines.c.vkey, _raw(lines.c.signature)).where(
+                lines.c.size == cosigned[0], lines.c.vkey.in_(list(keys))
+            )
+        )
+        signatures = [Signature(name=keys[vkey].name, key_id=keys[vkey].key_id, signature=raw) for vkey, raw in said]
+        try:
+            return with_cosignatures(str(cosigned[1]), signatures)
+        except NoteRefused:
+            return str(cosigned[1])
 
     def pages(self) -> Iterator[list[Entry]]:
         table = schema.facts

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from countersign.auditlog.anchors import Head
 from countersign.auditlog.bulk import verify_directory
+from countersign.auditlog.cosigned import CosignCheck
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning import Genesis, MeaningCheck
-from countersign.auditlog.note import NotAKey, Verifier, read_vkey
+from countersign.auditlog.note import CosignatureVerifier, NotAKey, Verifier, read_vkey
 from countersign.auditlog.report import Report
 from countersign.auditlog.tiles import WIDTH, BadTile, LogDirectory
 from countersign.auditlog.verify import verify_entries
@@ -32,11 +33,13 @@ class Trust:
         verifiers: public keys that he trusts.
         checkpoints: signed notes that he kept from earlier.
         meaning: the replay that judges what the entries say; None to judge bytes only.
+        cosigned: what he demands of witnesses; None to demand nothing of them.
     """
 
     verifiers: Sequence[Verifier]
     checkpoints: Sequence[str]
     meaning: MeaningCheck | None = None
+    cosigned: CosignCheck | None = None
 
     def with_found(self, note: str | None) -> list[str]:
         """Return his own checkpoints and the one that came with the log; without a key none says anything."""
@@ -45,27 +48,59 @@ class Trust:
 
     def verify(self, entries: Iterable[Entry], *, head: Head | None, found: str | None) -> Report:
         """Verify entries, their bytes and what they mean, against what came with the log."""
+        if self.cosigned is not None:
+            entries = self.cosigned.watch(entries)
         report = verify_entries(
             entries if self.meaning is None else self.meaning.watch(entries),
             head=head,
             checkpoints=self.with_found(found),
             verifiers=self.verifiers,
         )
+        report = self.demand_cosigned(report, found)
         return report if self.meaning is None else self.meaning.joined(report)
 
+    def demand_cosigned(self, report: Report, found: str | None) -> Report:
+        """Return the report with what the witnesses that he trusts do not vouch for."""
+        if self.cosigned is None:
+            return report
+        return self.cosigned.judged(report, checkpoints=self.with_found(found), verifiers=self.verifiers)
 
-def read_trust(keys: Sequence[str], checkpoints: Sequence[Path], *, meaning: MeaningCheck | None = None) -> Trust:
+
+def read_trust(
+    keys: Sequence[str],
+    checkpoints: Sequence[Path],
+    *,
+    witness_keys: Sequence[str] = (),
+    witness_quorum: int | None = None,
+    meaning: MeaningCheck | None = None,
+) -> Trust:
     """Read keys, each as text or as the file that holds it, and checkpoint files.
 
+    Args:
+        keys: of the log.
+        checkpoints: signed notes that were kept.
+        witness_keys: of witnesses that are trusted.
+        witness_quorum: how many of them must vouch; all, where it is not said.
+        meaning: the replay to be used.
+
     Raises:
-        CommandFailed: something is no key or cannot be read, or there are checkpoints but no key.
+        CommandFailed: something is no key or cannot be read, there are checkpoints or witnesses but no key, or fewer witnesses
+            than the quorum.
     """
+    if (witness_keys or witness_quorum is not None) and not keys:
+        raise usage("witnesses vouch for a log that somebody signed; say whose key it is", field="--key")
+    quorum = len(witness_keys) if witness_quorum is None else witness_quorum
+    if quorum > len(witness_keys) or (witness_keys and quorum < 1):
+        raise usage(f"{quorum} of {len(witness_keys)} witnesses is no quorum", field="--witness-quorum")
     if checkpoints and not keys:
         raise usage("a checkpoint says nothing without the key that signed it", field="--key")
     return Trust(
         verifiers=[_key(given) for given in keys],
         checkpoints=[read_text(path, "--checkpoint") for path in checkpoints],
         meaning=meaning,
+        cosigned=CosignCheck(witnesses=[_witness_key(given) for given in witness_keys], quorum=quorum)
+        if witness_keys
+        else None,
     )
 
 
@@ -82,12 +117,19 @@ def read_genesis(path: Path) -> Genesis:
     return Genesis(catalog=catalog.digest, passkeys=catalog.trust.passkeys)
 
 
-def _key(given: str) -> Verifier:
-    text = given if given.count("+") >= 2 else read_text(Path(given), "--key")  # noqa: PLR2004 - name+id+key
+def _witness_key(given: str) -> CosignatureVerifier:
+    verifier = _key(given, "--witness-key")
+    if not isinstance(verifier, CosignatureVerifier):
+        raise usage("that is a log's key, not a witness's", field="--witness-key")
+    return verifier
+
+
+def _key(given: str, field: str = "--key") -> Verifier:
+    text = given if given.count("+") >= 2 else read_text(Path(given), field)  # noqa: PLR2004 - name+id+key
     try:
         return read_vkey(text.strip())
     except NotAKey as error:
-        raise usage(f"not a verifier key (name+id+key), nor a file that holds one: {error}", field="--key") from None
+        raise usage(f"not a verifier key (name+id+key), nor a file that holds one: {error}", field=field) from None
 
 
 def read_text(path: Path, field: str) -> str:
@@ -151,6 +193,7 @@ def _verify_pack(path: Path, trust: Trust) -> Report:
 
 def _verify_tiles(log: LogDirectory, trust: Trust) -> Report:
     report = verify_directory(log, checkpoints=trust.checkpoints, verifiers=trust.verifiers)
+    report = trust.demand_cosigned(report, _own_checkpoint(log))
     if trust.meaning is None:
         return report
     for start in range(0, report.size, WIDTH):
@@ -161,6 +204,13 @@ def _verify_tiles(log: LogDirectory, trust: Trust) -> Report:
         for index, leaf in enumerate(leaves, start):
             trust.meaning.read(index, leaf)
     return trust.meaning.joined(report)
+
+
+def _own_checkpoint(log: LogDirectory) -> str | None:
+    try:
+        return log.checkpoint().decode("utf-8", "replace")
+    except BadTile:
+        return None  # said already, in the report
 
 
 def newest_checkpoint(client: Client) -> str | None:

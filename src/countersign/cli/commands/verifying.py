@@ -28,6 +28,16 @@ from countersign.cli.session import Session, with_session
     type=click.Path(path_type=Path),
     help="The first catalog.toml, as you hold it: the log must begin with it and with its passkeys.",
 )
+@click.option(
+    "--witness-key",
+    "witness_keys",
+    multiple=True,
+    metavar="VKEY",
+    help="The key of a witness you trust, or a file with it; repeat for more.",
+)
+@click.option(
+    "--witness-quorum", type=click.IntRange(min=1), metavar="N", help="So many of them must vouch; all by default."
+)
 @click.option("--bytes-only", is_flag=True, help="Leave out what the entries mean.")
 @with_session
 def verify(
@@ -38,11 +48,14 @@ def verify(
     keys: tuple[str, ...],
     checkpoints: tuple[Path, ...],
     catalog: Path | None,
+    witness_keys: tuple[str, ...],
+    witness_quorum: int | None,
     bytes_only: bool,
 ) -> None:
     """Verify an export, an evidence pack or a folder of tiles at PATH, or (without PATH) what the broker serves to an auditor.
 
     With --key, and with a checkpoint kept from earlier, every edit, removal, reordering, truncation and rewrite is found.
+    With --witness-key the log's newest entries count only as far as witnesses vouch for them, give or take a minute.
     The facts are replayed too: that every credential had its approvals, with their signatures, and came to its end.
     """
     from countersign.auditlog.meaning import MeaningCheck  # noqa: PLC0415 - as below
@@ -53,7 +66,13 @@ def verify(
     if catalog is not None and bytes_only:
         raise usage("--catalog is about what entries mean", field="--catalog")
     meaning = None if bytes_only else MeaningCheck(genesis=None if catalog is None else read_genesis(catalog))
-    trust = read_trust(keys, checkpoints, meaning=meaning)
+    trust = read_trust(
+        keys,
+        checkpoints,
+        witness_keys=witness_keys,
+        witness_quorum=witness_quorum,
+        meaning=meaning,
+    )
     if database is not None:
         from countersign.cli.database import verify_database  # noqa: PLC0415 - loads SQLAlchemy
 

@@ -122,6 +122,7 @@ class World:
     followers: Sequence[Follower] = field(default=(), init=False)
     sources: list[RecordSource] = field(default_factory=list, init=False)
     signer: Ed25519Signer = field(default=SIGNER, init=False)
+    archive: Any = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.provider = FakeProvider(clock=self.clock)
@@ -147,6 +148,7 @@ class World:
             providers={"fake": self.provider},
             sources=self.sources,
             signer=self.signer,
+            archive=self.archive,
             tokens_allowed=True,
             sweep_every=timedelta(seconds=1),
             followers=self.followers,

@@ -27,7 +27,7 @@ from countersign.config.catalog import load_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import load_directory
 from countersign.config.problems import ConfigError, Problem, Severity
-from countersign.config.sections import WebhookAccess
+from countersign.config.sections import ArchiveBucket, WebhookAccess
 from countersign.config.settings import Settings
 from countersign.config.webhooksecret import read_webhook_secret
 from countersign.domain.configured import Configured
@@ -40,6 +40,7 @@ from countersign.providers.witness import WitnessWire
 from countersign.record_sources import aws_principal, make_sources
 from countersign.scheduler import Beat, Metronome
 from countersign.service.afterwards import Afterwards
+from countersign.service.archiving import Archive, Archiving
 from countersign.service.broker import Broker
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
@@ -119,6 +120,7 @@ def assemble(
     sweep_every: timedelta,
     followers: Sequence[Follower] = (),
     genesis: str | None = None,
+    archive: Archive | None = None,
     randomness: Callable[[int], bytes] = secrets.token_bytes,
     identities: Identities | None = None,
     configured: Configured | None = None,
@@ -139,6 +141,7 @@ def assemble(
     sessions, control = Sessions(office=office), Control(office=office)
     records = Records(office=office, sources=sources)
     publication = Publication(office=office, evidence=evidence, public=log_public)
+    copies = [] if archive is None else [Archiving(office=office, publication=publication, archive=archive)]
     cosigning = Cosigning(office=office, publication=publication, submit=WitnessWire().submit)
     broker = Broker(
         office=office,
@@ -170,7 +173,7 @@ def assemble(
         evidence=evidence,
         publication=publication,
         cosigning=cosigning,
-        followers=Followers(office=office, followers=[cosigning, *followers], me=secrets.token_hex(16)),
+        followers=Followers(office=office, followers=[cosigning, *copies, *followers], me=secrets.token_hex(16)),
         packs=Packs(office=office, publication=publication),
         events=Events(office=office),
         findings=Findings(office=office),
@@ -306,6 +309,19 @@ def make_followers(store: Store, settings: Settings) -> list[Follower]:
     ]
 
 
+def make_archive(access: ArchiveBucket) -> Archive:
+    """Return the bucket that the log is copied to."""
+    from countersign.providers.archive import open_archive  # noqa: PLC0415 - a broker without one never loads boto3
+
+    return open_archive(
+        access.bucket,
+        prefix=access.prefix,
+        principal=aws_principal(access),
+        region=access.region,
+        endpoint_url=access.endpoint_url,
+    )
+
+
 def _receiver(name: str, access: WebhookAccess) -> Receiver:
     return Receiver(
         name=name,
@@ -352,6 +368,7 @@ def build(settings: Settings) -> Running:
         log_public=settings.log_public,
         sweep_every=timedelta(seconds=settings.sweep_interval_s),
         followers=make_followers(store, settings),
+        archive=None if settings.archive is None else make_archive(settings.archive),
         identities=Identities(
             public_url=settings.public_url,
             client_secrets=_given({name: access.client_secret for name, access in settings.issuers.items()}),

@@ -18,6 +18,8 @@ from countersign.auditlog.tree import Tree
 HEIGHT = 8
 WIDTH = 256
 CHECKPOINT = "checkpoint"
+CHECKPOINTS = "checkpoints"
+"""Where a copy that overwrites nothing keeps each checkpoint under its size; the specification knows only the newest."""
 
 _LARGEST_FILE = WIDTH * (2 + LARGEST_LEAF)
 
@@ -66,6 +68,14 @@ def tiles_of(size: int, *, since: int = 0) -> Iterator[Tile]:
         for index in range(had // WIDTH, have // WIDTH):
             yield Tile(level=level, index=index)
         if have % WIDTH and have != had:
+            yield Tile(level=level, index=have // WIDTH, width=have % WIDTH)
+
+
+def partial_tiles_of(size: int) -> Iterator[Tile]:
+    """Yield the tiles and the bundle of a tree of `size` that are not full: one of each level at most."""
+    for level in (None, *range(-(-size.bit_length() // HEIGHT))):
+        have = size >> (HEIGHT * (level or 0))
+        if have % WIDTH:
             yield Tile(level=level, index=have // WIDTH, width=have % WIDTH)
 
 
@@ -126,12 +136,16 @@ class LogDirectory:
     folder: Path
 
     def checkpoint(self) -> bytes:
-        """Return the latest checkpoint, unverified.
+        """Return the latest checkpoint, unverified: of those kept by size the one of the largest, with most signatures.
 
         Raises:
             BadTile: there is none.
         """
-        return self._read(CHECKPOINT)
+        kept = self.folder / CHECKPOINTS
+        if (self.folder / CHECKPOINT).exists() or not kept.is_dir():
+            return self._read(CHECKPOINT)
+        found = [(path.name[:20], path.stat().st_size, path.name) for path in kept.iterdir()]
+        return self._read(f"{CHECKPOINTS}/{max(found)[2] if found else ''}")
 
     def hashes(self, tile: Tile) -> bytes:
         """Return a tile's hashes; where a partial tile was tidied away, from the full one that replaced it.

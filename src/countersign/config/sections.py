@@ -144,6 +144,20 @@ class Aws(Section):
         return self
 
 
+class ArchiveBucket(AwsAccount):
+    """A bucket with versions and Object Lock to which the log is copied, and an identity that may put and look there, no more.
+
+    Attributes:
+        bucket: its name; the account should be one that the broker's operators do not administer.
+        prefix: before every path, ending in a slash; may be empty.
+    """
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{2,62}$")]
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+/)*$", max_length=200)] = ""
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
+    endpoint_url: Address | None = None
+
+
 class TargetAccess(Section):
     """How the broker reaches a target itself, to close, end and look; the account may execute our functions and no more.
 

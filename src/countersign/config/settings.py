@@ -24,6 +24,7 @@ from pydantic_settings import (
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of
 from countersign.config.sections import (
     Address,
+    ArchiveBucket,
     Aws,
     DatabaseUrl,
     IssuerAccess,
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
         allowed_hosts: further names by which callers may address the broker, besides those of the loopback.
         log_public: serve the log's files to whoever reaches the broker, rather than to auditors alone.
         sweep_interval_s: seconds between sweeps.
+        archive: where the log is copied so that nobody can change it.
         targets: by target id, how to reach a target itself.
         webhooks: by name, who is posted the log or notices of emergencies.
         stream_path: a file to which every entry of the log is appended as a line of JSON.
@@ -106,6 +108,7 @@ class Settings(BaseSettings):
     sweep_interval_s: Annotated[float, Field(ge=0.05, le=60, allow_inf_nan=False)] = 0.5
     openbao: OpenBao | None = None
     aws: Aws | None = None
+    archive: ArchiveBucket | None = None
     targets: dict[Name, TargetAccess] = Field(default_factory=dict)
     webhooks: dict[Receiver, WebhookAccess] = Field(default_factory=dict)
     stream_path: Path | None = None

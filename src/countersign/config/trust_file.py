@@ -66,6 +66,7 @@ class TrustTable(Table):
             raise expected("each passkey once")
         return self
 
+    legal_hold: bool = False
     witness: Annotated[tuple[WitnessTable, ...], Field(strict=False, max_length=MOST_WITNESSES)] = ()
     witness_quorum: Annotated[int, Field(ge=0, le=MOST_WITNESSES)] = 0
 
@@ -86,6 +87,7 @@ class TrustTable(Table):
             thresholds=MappingProxyType(self.thresholds.model_dump(exclude_none=True)),
             notices=MappingProxyType({group: tuple(names) for group, names in self.notices.items()}),
             issuers=MappingProxyType({each.id: each.meaning() for each in self.issuer}),
+            legal_hold=self.legal_hold,
             witnesses=tuple(TrustedWitness(name=each.name, vkey=each.vkey, url=each.url) for each in self.witness),
             witness_quorum=self.witness_quorum,
             signing=None if self.signing is None else Signing(**self.signing.model_dump()),

@@ -48,6 +48,7 @@ class Trust:
         thresholds: from where on the detectors tell of something, where that differs from what they do by themselves.
         notices: by group, the webhooks by which its members are told when they were skipped in an emergency.
         issuers: by id, whose words about identities are believed.
+        legal_hold: keep all of it beyond its time too, until this is countersigned away again.
         witnesses: who is asked to cosign checkpoints.
         witness_quorum: how many of them make a checkpoint cosigned; zero only where there are none.
         signing: where passkeys are used and what they must sign; None where nobody signs with one.
@@ -60,6 +61,7 @@ class Trust:
     thresholds: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     issuers: Mapping[str, Issuer] = field(default_factory=lambda: MappingProxyType({}))
+    legal_hold: bool = False
     witnesses: tuple[TrustedWitness, ...] = ()
     witness_quorum: int = 0
     signing: Signing | None = None
@@ -80,6 +82,8 @@ class Trust:
             said["notices"] = {group: sorted(receivers) for group, receivers in sorted(self.notices.items())}
         if self.issuers:
             said["issuers"] = [issuer.document() for _, issuer in sorted(self.issuers.items())]
+        if self.legal_hold:
+            said["legal_hold"] = True
         if self.witnesses:
             said["witness"] = [each.document() for each in self.witnesses]
             said["witness_quorum"] = self.witness_quorum

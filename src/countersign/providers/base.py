@@ -19,6 +19,10 @@ class ProviderTrouble(Exception):
     """Base of what goes wrong at a provider. Messages never hold a secret."""
 
 
+class ArchiveDiffers(Exception):
+    """What lies in the archive is not what was to be written there, or is not locked as it must be. Somebody should look."""
+
+
 class Away(ProviderTrouble):
     """The provider could not be reached, is sealed, or answered with a fault; whether anything happened is not known."""
 

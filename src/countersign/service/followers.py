@@ -48,6 +48,18 @@ class Unfinished(Exception):
         self.done = done
 
 
+class NotYet(Exception):
+    """Raised by a follower that lets a few entries gather first; it is no failure.
+
+    Args:
+        after: when to call again.
+    """
+
+    def __init__(self, after: timedelta) -> None:
+        super().__init__(f"not before {after}")
+        self.after = after
+
+
 class Follower(Protocol):
     """Whoever does something about every entry of the log."""
 
@@ -59,6 +71,7 @@ class Follower(Protocol):
         """Do what is to be done about the next entries, in order; the same may come again after a crash.
 
         Raises:
+            NotYet: it waits for more, and handled none.
             Unfinished: not all of them are handled. Anything else that is raised means that none is.
         """
 
@@ -223,7 +236,13 @@ class Followers:
         entries = list(self.office.store.entries(start=cursor.next, end=min(size, cursor.next + BATCH)))
         if not entries:
             return False
-        done, trouble = _handled(follower, entries)
+        try:
+            done, trouble = _handled(follower, entries)
+        except NotYet as later:
+            with self.office.store.begin() as tx:
+                waiting = replace(cursor, failures=0, failing_since=None, error=None, retry_at=tx.now + later.after)
+                tx.move_cursor(cursor, replace(waiting, holder=self.me, held_until=tx.now + HOLD))
+            return False
         with self.office.store.begin() as tx:
             moved = replace(cursor, next=cursor.next + done, holder=self.me, held_until=tx.now + HOLD)
             if trouble is None:
@@ -267,6 +286,8 @@ def _handled(follower: Follower, entries: Sequence[Entry]) -> tuple[int, str | N
     """Let a follower handle entries; return how many it did, and its trouble if it had any."""
     try:
         follower.handle(entries)
+    except NotYet:
+        raise
     except Unfinished as unfinished:
         done = max(0, min(unfinished.done, len(entries)))
         if unfinished.trouble is None and done == 0:

@@ -80,6 +80,12 @@ class WitnessesPart(Part):
         found: str | None = self._connection.execute(query).scalar()
         return found
 
+    def checkpoint_size(self, *, at_most: int) -> int | None:
+        """Return the largest signed size up to a bound."""
+        query = sa.select(sa.func.max(checkpoints.c.size)).where(checkpoints.c.size <= at_most)
+        found: int | None = self._connection.execute(query).scalar()
+        return found
+
     def first_signed_after(self, size: int) -> datetime | None:
         """Return when the first checkpoint beyond a size was signed."""
         query = sa.select(checkpoints.c.at).where(checkpoints.c.size > size).order_by(checkpoints.c.size).limit(1)

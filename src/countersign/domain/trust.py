@@ -69,26 +69,30 @@ class Trust:
 
     def document(self) -> dict[str, Any]:
         """Return everything that differs from saying nothing, as plain JSON; what is stored and hashed."""
-        said: dict[str, Any] = {}
-        if self.log_origin is not None:
-            said["log_origin"] = self.log_origin
+        said = self._of_the_log()
         if self.providers:
             said["providers"] = dict(sorted(self.providers.items()))
-        if self.retention_days != SIX_YEARS_DAYS:
-            said["retention_days"] = self.retention_days
         if self.thresholds:
             said["thresholds"] = dict(sorted(self.thresholds.items()))
         if self.notices:
             said["notices"] = {group: sorted(receivers) for group, receivers in sorted(self.notices.items())}
         if self.issuers:
             said["issuers"] = [issuer.document() for _, issuer in sorted(self.issuers.items())]
+        if self.signing is not None:
+            said["signing"] = self.signing.document()
+        if self.passkeys:
+            said["passkeys"] = [passkey.document() for passkey in self.passkeys]
+        return said
+
+    def _of_the_log(self) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        if self.log_origin is not None:
+            said["log_origin"] = self.log_origin
+        if self.retention_days != SIX_YEARS_DAYS:
+            said["retention_days"] = self.retention_days
         if self.legal_hold:
             said["legal_hold"] = True
         if self.witnesses:
             said["witness"] = [each.document() for each in self.witnesses]
             said["witness_quorum"] = self.witness_quorum
-        if self.signing is not None:
-            said["signing"] = self.signing.document()
-        if self.passkeys:
-            said["passkeys"] = [passkey.document() for passkey in self.passkeys]
         return said

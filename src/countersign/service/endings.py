@@ -5,6 +5,9 @@ Nothing here calls a provider; the sweep does, and what is written here makes it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from countersign.domain.facts import GrantClosed, LeaseEndAsked, RequestDecided
 from countersign.domain.grant import Grant, GrantEvent, GrantState
 from countersign.domain.lease import Cause, Lease, LeaseState
@@ -62,9 +65,29 @@ def close_grant(
     tx.move_grant(grant, closed)
     tx.record(GrantClosed(actor=actor, subject=grant.id, state=closed.state.value, reason=reason))
     for lease in tx.leases(grant_id=grant.id, states=LIVE):
-        if lease.state is LeaseState.PREPARED or tx.now < lease.not_after:
+        if not _goes_by_itself(lease, tx.now):
             end_lease(tx, lease, cause=cause, actor=actor)
     return closed
+
+
+def end_grants(tx: Tx, grants: Sequence[Grant], *, actor: str) -> int:
+    """Close grants whose time is over, all at once, and return how many leases that sent on their way before their second.
+
+    Raises:
+        Conflict: somebody else moved one of them.
+    """
+    tx.move_grants([(grant, grant.after(GrantEvent.END)) for grant in grants])
+    tx.record(
+        *(GrantClosed(actor=actor, subject=grant.id, state=GrantState.ENDED.value, reason=None) for grant in grants)
+    )
+    early = [lease for lease in tx.living_leases([grant.id for grant in grants]) if not _goes_by_itself(lease, tx.now)]
+    for lease in early:
+        end_lease(tx, lease, cause=Cause.EXPIRED, actor=actor)
+    return len(early)
+
+
+def _goes_by_itself(lease: Lease, now: datetime) -> bool:
+    return lease.state is LeaseState.ACTIVE and lease.not_after <= now
 
 
 def decide_request(tx: Tx, request: Request, event: RequestEvent, *, actor: str) -> Request:

@@ -15,21 +15,20 @@ from typing import Any
 
 import structlog
 
-from countersign.domain.grant import GrantEvent
 from countersign.domain.lease import Cause, Due, LeaseState
 from countersign.domain.refusals import Conflict, Refused
 from countersign.domain.request import RequestEvent
 from countersign.providers.base import Provider
 from countersign.service.afterwards import escalate
 from countersign.service.deaths import ACTOR, Ends
-from countersign.service.endings import close_grant, decide_request, end_lease
+from countersign.service.endings import decide_request, end_grants, end_lease
 from countersign.service.lane import Errand, Lane
 from countersign.service.office import Office
 from countersign.service.receipts import Receipts
 
 logger = structlog.get_logger(__name__)
 
-CLOSED_AT_ONCE, CLOSED_BESIDE_ENDS = 256, 16
+CLOSED_AT_ONCE, CLOSED_BESIDE_ENDS = 256, 64
 RECEIPTS_AT_ONCE = 4
 
 Key = tuple[str, str, Due]
@@ -133,7 +132,7 @@ class Sweeper:
             return False
 
     def _close_what_is_over(self) -> bool:
-        """Lapse requests, close grants, give up draws without outcome; say whether anything was, so that more may be due.
+        """Lapse requests, close grants, give up draws without outcome; say whether leases may be due through it.
 
         Ends come first: while any are under way, this takes the database for moments only. Somebody who moved the same at
         the same moment has the say; the next sweep sees it as it is.
@@ -142,6 +141,7 @@ class Sweeper:
         with self.office.store.read() as tx:
             stillborn = tx.stillborn(limit=limit)
             over = tx.lapsing_requests(limit=1) or tx.ending_grants(limit=1) or tx.unreviewed(limit=1)
+        is_more_due = bool(stillborn)
         for lease in stillborn:
             with suppress(Conflict), self.office.store.begin() as tx:
                 end_lease(tx, lease, cause=Cause.OUTCOME_UNKNOWN, actor=ACTOR, give_back=True)
@@ -149,8 +149,7 @@ class Sweeper:
             with suppress(Conflict), self.office.store.begin() as tx:
                 for request in tx.lapsing_requests(limit=limit):
                     decide_request(tx, request, RequestEvent.LAPSE, actor=ACTOR)
-                for grant in tx.ending_grants(limit=limit):
-                    close_grant(tx, grant, GrantEvent.END, cause=Cause.EXPIRED, actor=ACTOR)
+                is_more_due |= end_grants(tx, tx.ending_grants(limit=limit), actor=ACTOR) > 0
                 for owed in tx.unreviewed(limit=limit):
                     escalate(tx, owed, actor=ACTOR)
-        return bool(stillborn or over)
+        return is_more_due

@@ -36,7 +36,16 @@ class GrantsPart(Part):
         Raises:
             Conflict: it is no longer as `before` was read.
         """
-        self._move(schema.grants, before, changes(rows.grant_row(before), rows.grant_row(after)))
+        self.move_grants([(before, after)])
+
+    def move_grants(self, moves: Iterable[tuple[Grant, Grant]]) -> None:
+        """Write many grants at once.
+
+        Raises:
+            Conflict: one of them is no longer as it was read; the transaction must not be committed.
+        """
+        written = [(before, changes(rows.grant_row(before), rows.grant_row(after))) for before, after in moves]
+        self._move_all(schema.grants, written)
 
     def grants(
         self,

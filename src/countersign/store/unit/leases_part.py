@@ -79,6 +79,13 @@ class LeasesPart(Part):
         query = self._page(query, table, table.c.prepared_at, before)
         return [rows.to_lease(row) for row in self._connection.execute(query).mappings()]
 
+    def living_leases(self, grant_ids: Sequence[str]) -> list[Lease]:
+        """Return the leases of these grants that are not on their way to death."""
+        table = schema.leases
+        living = table.c.state.in_([LeaseState.PREPARED.value, LeaseState.ACTIVE.value])
+        query = sa.select(table).where(table.c.grant_id.in_(grant_ids), living)
+        return [rows.to_lease(row) for row in self._connection.execute(query).mappings()]
+
     def count_overdue(self, *, target: str | None = None) -> int:
         """Return how many leases are past their time and not seen dead, at one target or everywhere."""
         table = schema.leases

@@ -47,6 +47,9 @@ campaign: ## kill real servers at random under load and count what outlived its 
 mutants: $(VENV)/.dev ## break each rule, one at a time, and show which tests notice
 	@$(RUN) -m tests.mutants
 
+e2e: $(VENV)/.dev ## the passkey page in a headless Chromium (found on the PATH) with a virtual authenticator
+	@$(RUN) -m pytest -q -m e2e tests/e2e
+
 nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, as many coalitions, 500 ends under a login hammer
 	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py
 	@COUNTERSIGN_HAMMER_RUNS=500 $(RUN) -m pytest -q tests/providers/vault/test_hammer.py

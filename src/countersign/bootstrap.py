@@ -42,6 +42,7 @@ from countersign.scheduler import Beat, Metronome
 from countersign.service.afterwards import Afterwards
 from countersign.service.archiving import Archive, Archiving
 from countersign.service.broker import Broker
+from countersign.service.ceremonies import Ceremonies
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
 from countersign.service.detecting import Detecting
@@ -143,6 +144,7 @@ def assemble(
     publication = Publication(office=office, evidence=evidence, public=log_public)
     copies = [] if archive is None else [Archiving(office=office, publication=publication, archive=archive)]
     cosigning = Cosigning(office=office, publication=publication, submit=WitnessWire().submit)
+    requests, passkeys = Requests(office=office, submissions=submissions), Passkeys(office=office)
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
@@ -150,7 +152,7 @@ def assemble(
         sessions=sessions,
         leaving=Leaving(office=office, identities=identities, sessions=sessions, control=control),
         pipelines=Pipelines(office=office, identities=identities, sessions=sessions),
-        requests=Requests(office=office, submissions=submissions),
+        requests=requests,
         questions=Questions(office=office, submissions=submissions),
         explanations=Explanations(office=office),
         inquiries=Inquiries(office=office),
@@ -158,7 +160,8 @@ def assemble(
         rulemaking=Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources)),
         envelopes=Envelopes(office=office, submissions=submissions),
         afterwards=Afterwards(office=office),
-        passkeys=Passkeys(office=office),
+        passkeys=passkeys,
+        ceremonies=Ceremonies(office=office, requests=requests, passkeys=passkeys),
         issuer=Issuer(office=office, providers=providers, cosigning=cosigning),
         sweeper=Sweeper(
             office=office,

@@ -102,12 +102,14 @@ class Desk:
 
 
 @contextmanager
-def listening_desk(folder: Path, **rules: dict[str, Any]) -> Iterator[Desk]:
+def listening_desk(folder: Path, port: int = 0, /, **rules: dict[str, Any]) -> Iterator[Desk]:
     """Start the API over the world's rules, or over a `catalog` and `directory` that are given; stop it at the end."""
     database = folder / "countersign.db"
     world = new_world(database, **rules)
     app = make_app(world.broker, readiness=lambda: READY)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run)
     logging = structlog.get_config()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # its lines would stand in what commands print

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from countersign import __version__
 from countersign.api import (
     catalog,
+    ceremonies,
     control,
     done,
     emergencies,
@@ -88,6 +89,8 @@ def make_app(
         packs,
     ):
         app.include_router(part.router)
+    for router in (ceremonies.mine, ceremonies.page):
+        app.include_router(router)
     for router in (signing_in.anyone, signing_in.mine, signing_in.pages, pipelines.router):
         app.include_router(router)
     app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)

@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         },
         "Sign": {
             "approve": ("signing:approve", "Approve exactly the request that you were shown."),
+            "passkey": ("passkeys:passkey", "Make a passkey, vouch for another's, have one removed."),
             "deny": ("signing:deny", "Deny a request."),
         },
         "In an emergency": {

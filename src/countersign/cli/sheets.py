@@ -38,6 +38,7 @@ def request_sheet(out: Output, request: Mapping[str, Any]) -> None:
             ("takes up", request.get("counters")),
             ("would sign", _counter(out, request.get("counter"))),
             ("digest", request.get("digest")),
+            ("fingerprint", request.get("fingerprint")),
         ]
     )
 

@@ -7,9 +7,15 @@ from typing import Any
 
 from countersign.cli.failures import CommandFailed
 from countersign.domain.canonical import NotCanonical, commitment, digest
+from countersign.domain.passkey import fingerprint
 from countersign.domain.request import DIGEST_LABEL
 
 _SHOWN = ("id", "entitlement", "person", "parameters", "duration_s", "submitted_at")
+_MARKS = {
+    "emergency": "the mark of an emergency that it shows",
+    "counters": "what it is said to take up",
+    "signature": "whether it must be signed",
+}
 _TEXTS = ("reason", "ticket")
 
 
@@ -31,10 +37,11 @@ def demand_true(request: Mapping[str, Any]) -> None:
     for name in _SHOWN:
         if name in request and request[name] != statement.get(name):
             raise _unfit(f"the {name} that it shows is not the one that the digest binds")
-    if request.get("emergency") != statement.get("emergency"):
-        raise _unfit("the mark of an emergency that it shows is not the one that the digest binds")
-    if request.get("counters") != statement.get("counters"):
-        raise _unfit("what it is said to take up is not what the digest binds")
+    if "fingerprint" in request and request["fingerprint"] != fingerprint(made):
+        raise _unfit("the fingerprint that it shows is not that of its digest")
+    for name, what in _MARKS.items():
+        if request.get(name) != statement.get(name):
+            raise _unfit(f"{what} is not what the digest binds")
     openings = request.get("openings")
     for name in _TEXTS:
         _demand_opened(name, request.get(name), statement.get(name), openings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from countersign.service.afterwards import Afterwards
+from countersign.service.ceremonies import Ceremonies
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
 from countersign.service.done import Doings
@@ -53,6 +54,7 @@ class Broker:
     envelopes: Envelopes
     afterwards: Afterwards
     passkeys: Passkeys
+    ceremonies: Ceremonies
     issuer: Issuer
     sweeper: Sweeper
     reconciler: Reconciler

@@ -77,7 +77,7 @@ class Passkeys:
             rules = self.office.rules.current(tx)
             _demand_human(principal, rules)
             known = tuple(key.credential_id for key in rules.keyring.of(principal.person))
-            return Ceremony(signing=_demand_signing(rules), person=principal.person, said_at=spell(tx.now), known=known)
+            return Ceremony(signing=demand_signing(rules), person=principal.person, said_at=spell(tx.now), known=known)
 
     def prepare(self, principal: Principal, made: Registration) -> Passkey:
         """Return the key that an authenticator just made for the caller, to be shown with its proof; nothing is kept.
@@ -90,7 +90,7 @@ class Passkeys:
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
             _demand_human(principal, rules)
-            signing = _demand_signing(rules)
+            signing = demand_signing(rules)
             _demand_fresh(made.said_at, tx)
         return _checked(lambda: registered(made, person=principal.person, signing=signing))
 
@@ -107,7 +107,7 @@ class Passkeys:
         with self.office.attempt(principal, act="enrol", subject=passkey.id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
             _demand_human(principal, rules)
-            signing = _demand_signing(rules)
+            signing = demand_signing(rules)
             if passkey.person != principal.person:
                 raise NotEligible("everybody enrols his own key", rule="a key is proposed by its person")
             if (passkey.rp_id, passkey.origins) != (signing.rp_id, signing.origins):
@@ -298,7 +298,12 @@ def _demand_own(principal: Principal, word: Word) -> None:
         raise NotEligible("everybody gives his own word", rule="who signs is who calls")
 
 
-def _demand_signing(rules: Rules) -> Signing:
+def demand_signing(rules: Rules) -> Signing:
+    """Return where passkeys are used.
+
+    Raises:
+        Invalid: nowhere.
+    """
     signing = rules.catalog.trust.signing
     if signing is None:
         raise Invalid("passkeys are not set up here", field="passkey", hint="propose a catalog with [trust.signing]")

@@ -171,6 +171,15 @@ class Requests:
             )
             return approved
 
+    def seen(self, principal: Principal, request_id: str) -> Request:
+        """Return a request to those who may know of it.
+
+        Raises:
+            NotFound: none such, or the caller is a stranger to it.
+        """
+        with self.office.store.read() as tx:
+            return self._seen(tx, principal, self.office.rules.current(tx), request_id, lock=False)
+
     def withdraw(self, principal: Principal, request_id: str) -> Request:
         """Take a pending request back.
 

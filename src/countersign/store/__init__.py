@@ -1,6 +1,27 @@
 """The database: one class over SQLAlchemy Core, one unit of work, and the log in the same transaction."""
 
 from countersign.store.store import Store
-from countersign.store.unit import Cosigned, Cursor, RaisedFinding, Remembered, Rulebook, SignInBegun, Stop, Tx
+from countersign.store.unit import (
+    Cosigned,
+    Cursor,
+    PageTicket,
+    RaisedFinding,
+    Remembered,
+    Rulebook,
+    SignInBegun,
+    Stop,
+    Tx,
+)
 
-__all__ = ["Cosigned", "Cursor", "RaisedFinding", "Remembered", "Rulebook", "SignInBegun", "Stop", "Store", "Tx"]
+__all__ = [
+    "Cosigned",
+    "Cursor",
+    "PageTicket",
+    "RaisedFinding",
+    "Remembered",
+    "Rulebook",
+    "SignInBegun",
+    "Stop",
+    "Store",
+    "Tx",
+]

@@ -49,6 +49,20 @@ rule_signatures = sa.Table(
     sa.CheckConstraint("act IN ('propose', 'approve')", name="known_signing"),
 )
 
+page_tickets = sa.Table(
+    "page_tickets",
+    metadata,
+    column("id", sa.String(20), primary_key=True),
+    column("hash", sa.String(64), unique=True),
+    column("principal", sa.String(63)),
+    column("act", sa.String(12)),
+    column("subject", sa.String(63)),
+    column("wish", sa.JSON),
+    column("expires_at", Moment),
+    column("state", sa.String(8)),
+    column("outcome", sa.JSON, nullable=True),
+)
+
 APPEND_ONLY = ("enrolments", "passkey_words", "rule_signatures")
 
 

@@ -27,10 +27,27 @@ _PREFIX = re.compile(r"[0-9a-f]{12,64}")
     "--digest", metavar="HEX", help=f"The digest you were shown, or its first {SHORTEST_PREFIX} digits or more."
 )
 @click.option("--comment", help="What you want to have said.")
+@click.option("--browser", is_flag=True, help="Open the passkey page in this machine's browser.")
 @with_session
-def approve(session: Session, id: str, digest: str | None, comment: str | None) -> None:  # noqa: A002 - what users see
-    """Approve request ID. Without --digest it is shown, and nothing is signed."""
-    _sign(session, id, "approve", digest, comment)
+def approve(
+    session: Session,
+    id: str,  # noqa: A002 - what users see
+    *,
+    digest: str | None,
+    comment: str | None,
+    browser: bool,
+) -> None:
+    """Approve request ID. Without --digest it is shown, and nothing is signed.
+
+    Where approvals are signed with passkeys it is shown, and a page is named at which it is signed; the result comes back here.
+    """
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
+
+    request = session.client.get(f"/requests/{whole_id(session.client, id, REQUEST)}")
+    if request.get("signature") == "required":
+        _sign_by_page(session, request, digest, comment, browser=browser)
+    else:
+        _sign(session, text_of(request, "id"), "approve", digest, comment)
 
 
 @click.command(short_help="Deny a request.")
@@ -90,6 +107,33 @@ def _sign(
     session.out.line(f"{request_id} is {answer.get('state')} ({quorum(answer.get('review'))})")
 
 
+def _sign_by_page(
+    session: Session, request: dict[str, Any], digest: str | None, comment: str | None, *, browser: bool
+) -> None:
+    from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
+
+    demand_true(request)
+    request_id = text_of(request, "id")
+    if digest is not None and not text_of(request, "digest").startswith(digest):
+        raise _other_digest(request_id, digest)
+    if not session.out.as_json:
+        request_sheet(session.out, request)
+    body = {"act": "approve", "subject": request_id} | ({} if comment is None else {"comment": comment})
+    done = by_page(session, body, browser=browser)
+    if session.out.as_json:
+        session.out.json(session.client.get(f"/requests/{request_id}"))
+    else:
+        session.out.line(f"{request_id} is {done.get('state')}")
+
+
+def _other_digest(request_id: str, prefix: str) -> CommandFailed:
+    return CommandFailed(
+        f"{prefix} is not how the digest of {request_id} begins",
+        code="wrong-digest",
+        hint=f"read it again with: countersign show {request_id}",
+    )
+
+
 def _shown(session: Session, request: dict[str, Any], decision: str) -> CommandFailed:
     demand_true(request)
     if session.out.as_json:
@@ -109,9 +153,5 @@ def _completed(session: Session, request_id: str, prefix: str) -> str:
     demand_true(request)
     whole = text_of(request, "digest")
     if not whole.startswith(prefix):
-        raise CommandFailed(
-            f"{prefix} is not how the digest of {request_id} begins",
-            code="wrong-digest",
-            hint=f"read it again with: countersign show {request_id}",
-        )
+        raise _other_digest(request_id, prefix)
     return whole

@@ -21,7 +21,7 @@ from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
-from countersign.store.unit.passkeys_part import PasskeysPart
+from countersign.store.unit.passkeys_part import PageTicket, PasskeysPart
 from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
@@ -29,7 +29,7 @@ from countersign.store.unit.rules_part import Rulebook, RulesPart
 from countersign.store.unit.signin_part import SignInBegun, SignInPart
 from countersign.store.unit.witnesses_part import Cosigned, WitnessesPart
 
-__all__ = ["Cosigned", "Cursor", "RaisedFinding", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
+__all__ = ["Cosigned", "Cursor", "PageTicket", "RaisedFinding", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
 
 
 class Tx(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from countersign.domain.passkey import Enrolment, NotASignature, Passkey, Word
+from countersign.domain.refusals import Conflict
 from countersign.store import passkey_tables as tables
 from countersign.store import rows, schema
 from countersign.store.unit.part import Part
+
+KEPT_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +28,21 @@ class ChainFact:
     actor: str
     subject: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageTicket:
+    """One act that one principal may do once at the passkey page; `hash` is of the secret that stands for it."""
+
+    id: str
+    hash: str
+    principal: str
+    act: str
+    subject: str
+    wish: Mapping[str, Any]
+    expires_at: datetime
+    state: Literal["new", "open", "done", "over"]
+    outcome: Mapping[str, Any] | None = None
 
 
 class PasskeysPart(Part):
@@ -102,6 +121,31 @@ class PasskeysPart(Part):
         row = self._one(table, sa.and_(table.c.proposal_id == proposal_id, table.c.act == act))
         assertion = None if row is None else rows.to_assertion(row["assertion"])
         return None if row is None or assertion is None else Word(person=row["person"], assertion=assertion)
+
+    def add_page_ticket(self, ticket: PageTicket) -> None:
+        """Keep a ticket, and forget those that are long over."""
+        table = tables.page_tickets
+        self._connection.execute(sa.delete(table).where(table.c.expires_at < self.now - KEPT_AFTER))
+        self._insert(table, {name: getattr(ticket, name) for name in PageTicket.__dataclass_fields__})
+
+    def page_ticket(self, *, hashed: str | None = None, ticket_id: str = "") -> PageTicket | None:
+        """Return a ticket by the hash of its secret, which nobody else uses until the transaction ends, or by its id."""
+        table = tables.page_tickets
+        where = table.c.id == ticket_id if hashed is None else table.c.hash == hashed
+        row = self._one(table, where, lock=hashed is not None)
+        return None if row is None else PageTicket(**{name: row[name] for name in PageTicket.__dataclass_fields__})
+
+    def move_page_ticket(self, before: PageTicket, after: PageTicket) -> None:
+        """Write what became of a ticket.
+
+        Raises:
+            Conflict: somebody else used it at the same moment.
+        """
+        table = tables.page_tickets
+        query = sa.update(table).where(table.c.id == before.id, table.c.hash == before.hash)
+        values = {"hash": after.hash, "state": after.state, "outcome": after.outcome, "wish": after.wish}
+        if self._connection.execute(query.where(table.c.state == before.state).values(**values)).rowcount != 1:
+            raise Conflict("this page was used by someone else at the same moment")
 
 
 def chain_fact(index: int, leaf: bytes, types: tuple[str, ...]) -> ChainFact | None:

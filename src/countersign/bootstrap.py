@@ -70,6 +70,8 @@ from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.rules import RuleReader, found
+from countersign.service.selfcheck import EVERY as CHECK_EVERY
+from countersign.service.selfcheck import SelfCheck
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
 from countersign.service.streams.destination import Destination
@@ -180,6 +182,7 @@ def assemble(
         packs=Packs(office=office, publication=publication),
         events=Events(office=office),
         findings=Findings(office=office),
+        self_check=SelfCheck(office=office),
     )
     beats = [
         Beat(name="sweep", interval=sweep_every, job=broker.sweeper.sweep, vital=True),
@@ -187,6 +190,7 @@ def assemble(
         Beat(name="records", interval=RECORDS_EVERY, job=broker.records.follow),
         Beat(name="idle", interval=IDLE_EVERY, job=broker.idling.end_unused),
         Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=broker.evidence.sign_checkpoint),
+        Beat(name="self-check", interval=CHECK_EVERY, job=broker.self_check.check_if_due),
         Beat(name="followers", interval=FOLLOW_EVERY, job=broker.followers.follow),
     ]
     return Running(broker=broker, metronome=Metronome(beats=beats, nudged=nudged))

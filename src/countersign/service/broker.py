@@ -29,6 +29,7 @@ from countersign.service.reconciler import Reconciler
 from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
+from countersign.service.selfcheck import SelfCheck
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
 from countersign.service.sweeper import Sweeper
@@ -67,4 +68,5 @@ class Broker:
     packs: Packs
     followers: Followers
     findings: Findings
+    self_check: SelfCheck
     events: Events

@@ -188,6 +188,15 @@ class MeaningCheck:
             ledger.broken(0, "fact-shape", f"a time that is none: {error}")
         return sorted(ledger.findings, key=lambda finding: finding.index)
 
+    def judged_now(self) -> list[Finding]:
+        """Return what would be found if the log ended here; the replay goes on as if it had not been asked."""
+        ledger = self._ledger
+        findings, omitted = list(ledger.findings), ledger.omitted
+        try:
+            return self.finish()
+        finally:
+            ledger.findings, ledger.omitted = findings, omitted
+
     def joined(self, report: Report) -> Report:
         """Return a verification of bytes with what is broken in their meaning, once each."""
         known = {(failure.index, failure.code) for failure in report.failures}

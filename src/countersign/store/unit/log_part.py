@@ -58,6 +58,19 @@ class LogPart(Part):
         row = self._connection.execute(query).one_or_none()
         return None if row is None else (row[0], row[1])
 
+    def newest_fact(self, type_: str) -> Mapping[str, Any] | None:
+        """Return index and time of the newest fact of a type."""
+        table = schema.facts
+        query = sa.select(table.c.index, table.c.at).where(table.c.type == type_).order_by(table.c.index.desc())
+        row = self._connection.execute(query.limit(1)).mappings().one_or_none()
+        return None if row is None else dict(row)
+
+    def checkpoint_roots(self, *, after: int) -> list[tuple[int, bytes]]:
+        """Return sizes and roots of the checkpoints beyond a size."""
+        table = schema.checkpoints
+        query = sa.select(table.c.size, table.c.root).where(table.c.size > after).order_by(table.c.size)
+        return [(size, bytes(root)) for size, root in self._connection.execute(query)]
+
     def checkpoints(self) -> list[str]:
         """Return every signed note that was kept, smallest first."""
         table = schema.checkpoints

@@ -153,7 +153,7 @@ def test_an_empty_database_beside_living_credentials_founds_nothing(
 ) -> None:
     settings = prepared(tmp_path)
     provider = FakeProvider(clock=Clock())
-    monkeypatch.setattr("countersign.bootstrap.make_providers", lambda _: {"fake": provider})
+    monkeypatch.setattr("countersign.bootstrap.make_providers", lambda *_: {"fake": provider})
     stray = Stray(lease_id="lse_aaaaaaaaaaaaaaaa", target="nothing", place="memory", ref={})
     monkeypatch.setattr(provider, "roll_call", lambda _: [stray])
     monkeypatch.setattr(provider, "end_stray", lambda _: Answer(said={}))

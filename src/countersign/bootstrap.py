@@ -8,8 +8,9 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,8 @@ from countersign.domain.configured import Configured
 from countersign.domain.entitlement import Catalog
 from countersign.domain.facts import BROKER, BrokerStarted
 from countersign.domain.proposal import genesis_digest
-from countersign.providers.base import Provider, ProviderTrouble
+from countersign.domain.refusals import LogUnavailable
+from countersign.providers.base import Away, Provider, ProviderTrouble, StopsTargets
 from countersign.providers.records import RecordSource
 from countersign.providers.witness import WitnessWire
 from countersign.record_sources import aws_principal, make_sources
@@ -74,6 +76,7 @@ from countersign.service.selfcheck import EVERY as CHECK_EVERY
 from countersign.service.selfcheck import SelfCheck
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
+from countersign.service.stopping import TargetStops
 from countersign.service.streams.destination import Destination
 from countersign.service.streams.file import LineFile
 from countersign.service.streams.webhook import Receiver, Webhook
@@ -147,6 +150,8 @@ def assemble(
     copies = [] if archive is None else [Archiving(office=office, publication=publication, archive=archive)]
     cosigning = Cosigning(office=office, publication=publication, submit=WitnessWire().submit)
     requests, passkeys = Requests(office=office, submissions=submissions), Passkeys(office=office)
+    stoppers = {name: provider for name, provider in providers.items() if isinstance(provider, StopsTargets)}
+    stops = [TargetStops(store=store, rules=RuleReader(), providers=stoppers)] if stoppers else []
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
@@ -178,7 +183,9 @@ def assemble(
         evidence=evidence,
         publication=publication,
         cosigning=cosigning,
-        followers=Followers(office=office, followers=[cosigning, *copies, *followers], me=secrets.token_hex(16)),
+        followers=Followers(
+            office=office, followers=[cosigning, *copies, *stops, *followers], me=secrets.token_hex(16)
+        ),
         packs=Packs(office=office, publication=publication),
         events=Events(office=office),
         findings=Findings(office=office),
@@ -270,7 +277,7 @@ def _demand_log_key(store: Store, settings: Settings) -> None:
         raise ConfigError([problem])
 
 
-def make_providers(settings: Settings) -> dict[str, Provider]:
+def make_providers(settings: Settings, store: Store) -> dict[str, Provider]:
     """Return the providers that the settings name. Imported here, so that a broker without AWS never loads boto3."""
     made: dict[str, Provider] = {}
     if settings.openbao is not None:
@@ -297,7 +304,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             region=settings.aws.region,
             endpoint_url=settings.aws.endpoint_url,
         )
-        made["aws"] = AwsProvider(aws, now=now)
+        made["aws"] = AwsProvider(aws, now=now, turn=lambda name: _turn(store, name))
     return made
 
 
@@ -343,6 +350,16 @@ def _given(secrets: Mapping[str, SecretStr | None]) -> dict[str, str]:
     return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
 
 
+@contextmanager
+def _turn(store: Store, name: str) -> Iterator[None]:
+    """Hold other brokers off something outside; that it cannot be had is the provider's trouble, and tried again."""
+    try:
+        with store.turn(f"aws {name}"):
+            yield
+    except LogUnavailable as busy:
+        raise Away(f"another broker writes there, or the database is away: {busy.detail}") from busy
+
+
 def _demand_fit_rights(providers: Mapping[str, Provider]) -> None:
     """Refuse to serve with a login at OpenBao that may too much or too little; with OpenBao away, serve and end what is due."""
     from countersign.providers.vault import VaultProvider  # noqa: PLC0415 - a broker without OpenBao never loads it
@@ -362,7 +379,7 @@ def build(settings: Settings) -> Running:
     """Return a broker as the settings describe it, recorded as started and ready to be swept."""
     store = open_store(settings)
     _demand_log_key(store, settings)
-    providers = make_providers(settings)
+    providers = make_providers(settings, store)
     demand_nothing_stands(store, settings, providers)
     found_rules(store, settings)
     running = assemble(

@@ -173,3 +173,28 @@ def test_the_shared_look_finds_exactly_those_who_are_stuck(
         assert told == ["nobody could ever approve"]
     else:
         assert told == [f"nobody could approve for {', '.join(stuck)}"]
+
+
+def test_a_role_that_keeps_room_for_fewer_ends_than_there_can_be_leases_is_said_aloud() -> None:
+    people = directory(eng=("alice", [R]), team=("bob carol", [A]))
+
+    def warned(**settings: object) -> list[tuple[str, str, str]]:
+        item: dict[str, Any] = {
+            "id": "e",
+            "owner": "team",
+            "environment": "production",
+            "provider": "aws",
+            "target": "t",
+            "grants": {},
+            "min_duration_s": 1,
+            "max_duration_s": 2,
+            "draws": 3,
+            "caps": {"open_per_target": 20},
+            "review": [{"group": "team", "count": 1}],
+        }
+        target = {"id": "t", "provider": "aws", "kind": "aws-role", "settings": {"role_arn": "arn", **settings}}
+        return said(check_together(parse_catalog({"schema": 1, "target": [target], "entitlement": [item]}), people))
+
+    assert warned(open_leases=60) == []
+    assert warned(open_leases=59) == [("warning", 'target "t".settings.open_leases', "59")]
+    assert warned() == [("warning", 'target "t".settings.open_leases', "50")]

@@ -14,6 +14,8 @@ from countersign.domain.review import could_be_reached
 from countersign.domain.trust import Trust
 
 NAMED_AT_MOST = 5
+AWS_ROLE, OPEN_LEASES = "aws-role", 50
+"""A target's kind, and for how many leases its role keeps room where it says nothing."""
 
 
 def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
@@ -34,6 +36,7 @@ def check_together(catalog: Catalog, directory: Directory) -> list[Problem]:
         if group not in directory.groups
     ]
     found += [*_identities(catalog.trust, directory), *_mappings(catalog.trust, directory)]
+    found += _rooms(catalog)
     return sorted(found, key=lambda problem: problem.severity is Severity.WARNING)
 
 
@@ -175,3 +178,21 @@ class _Pair:
             got = "nobody could ever approve" if len(stuck) == len(asking) else f"nobody could approve for {names}"
             expected = "a rule that others can fill for everyone who may ask"
             yield self._problem(key, expected, got, Severity.WARNING)
+
+
+def _rooms(catalog: Catalog) -> Iterator[Problem]:
+    """Find AWS roles that keep room for fewer early ends than there can be leases: a grant would be made that cannot be drawn."""
+    needed: dict[str, int] = {}
+    for item in catalog.entitlements.values():
+        if item.target.kind == AWS_ROLE:
+            role = str(item.target.settings.get("role_arn"))
+            needed[role] = max(needed.get(role, 0), item.caps.open_per_target * item.draws)
+    for target in {item.target.id: item.target for item in catalog.entitlements.values()}.values():
+        role, room = str(target.settings.get("role_arn")), target.settings.get("open_leases", OPEN_LEASES)
+        if target.kind == AWS_ROLE and isinstance(room, int) and room < needed[role]:
+            yield Problem(
+                where=f"target {shown(target.id)}.settings.open_leases",
+                expected=f"at least {needed[role]}: open_per_target times draws of what leads to this role",
+                got=str(room),
+                severity=Severity.WARNING,
+            )

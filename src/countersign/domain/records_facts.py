@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from countersign.domain.facts import Fact
 
@@ -51,3 +53,13 @@ class LeaseIdle(Fact):
     idle_s: int
     last_used_at: datetime | None
     heard_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetStopped(Fact):
+    """A stop shut out everything that was made at a target before it, ours or not; `stop` is the stop's id."""
+
+    type = "target.stopped"
+    stop: str
+    provider: str
+    answer: Mapping[str, Any]

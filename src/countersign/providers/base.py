@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from countersign.domain.entitlement import Delivery
 from countersign.domain.lease import Sighting
@@ -165,6 +165,19 @@ class Stray:
     target: str
     place: str
     ref: Mapping[str, Any]
+
+
+@runtime_checkable
+class StopsTargets(Protocol):
+    """A provider that can, beyond its leases, shut out everything that was made at a target before."""
+
+    def stop_target(self, target: Mapping[str, Any], *, before: datetime) -> Answer:
+        """Shut out what was made there before a moment, ours or not; the same order may come again.
+
+        Raises:
+            Unfit: the target is none of this provider's.
+            Away: it does not stand, or not for certain.
+        """
 
 
 class Provider(Protocol):

@@ -21,6 +21,7 @@ from countersign.store.unit import Tx
 
 Clock = Callable[[], datetime]
 WRITE_WITHIN_S = 10.0
+TURN_WITHIN_S = 5
 
 
 class Store:
@@ -89,6 +90,21 @@ class Store:
             with connection.begin() as transaction:
                 yield Tx(connection, clock=self._now(connection))
                 transaction.rollback()
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Hold every other broker of this database off `name` while the block runs; where there is one broker, hold nobody.
+
+        Raises:
+            LogUnavailable: the turn did not come in time, or the database is away.
+        """
+        if self.is_embedded:
+            yield
+            return
+        with self._faults(), self._engine.begin() as connection:
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{TURN_WITHIN_S}s'"))
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": name})
+            yield
 
     def entries(self, *, start: int = 0, end: int | None = None) -> Iterator[Entry]:
         """Yield the log's entries in order, as they are stored, holding few in memory."""

@@ -320,7 +320,7 @@ def test_the_emergency_stop_ends_every_session_of_the_role_and_of_no_other(cloud
     provider = cloud.provider()
     one, two = cloud.draw(provider), cloud.draw(provider)
     elsewhere = cloud.draw(provider, target=cloud.target("archive"))
-    assert provider.stop_role(cloud.target()).said["stop"] == "written"
+    assert provider.stop_target(cloud.target(), before=now()).said["stop"] == "written"
     assert (one.read(), two.read(), elsewhere.read()) == (DENIED, DENIED, READ)
     assert list(provider.roll_call([cloud.target()])) == []
 

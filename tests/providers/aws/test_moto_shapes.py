@@ -6,6 +6,7 @@ moto evaluates neither session policies nor conditions nor expiry, so nothing he
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from moto import mock_aws
 from tests.aws_server import now, order, ref_of
 
 from countersign.providers.aws import AwsPrincipal, AwsProvider, AwsSettings
-from countersign.providers.base import Order, Reservation
+from countersign.providers.base import Declined, Order, Reservation
 
 ACCOUNT = "123456789012"
 
@@ -60,6 +61,20 @@ def test_inline_policies_are_written_read_back_and_listed_in_their_shapes(aws: A
     assert aws.end(ref_of(made)).said["deny"] == "written"
     assert aws.end(ref_of(made)).said["deny"] == "stands already"
     assert list(aws.roll_call([made.target])) == []
-    assert aws.stop_role(made.target).said["stop"] == "written"
+    assert aws.stop_target(made.target, before=made.now).said["stop"] == "written"
     names = boto3.client("iam", region_name="us-east-1").list_role_policies(RoleName="countersign-target-reports")
     assert names["PolicyNames"] == ["CountersignEnded", "CountersignStopped"]
+
+
+def test_a_full_budget_refuses_new_sessions_rather_than_an_early_end(aws: AwsProvider) -> None:
+    made = moto_order()
+    iam = boto3.client("iam", region_name="us-east-1")
+    statement = {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::" + "x" * 9_000}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName="countersign-target-reports", PolicyName="Foreign", PolicyDocument=document)
+    with pytest.raises(Declined, match="no new session is made until entries expire"):
+        aws.reserve(made)
+    assert aws.end(ref_of(made)).said["deny"] == "written"
+    iam.delete_role_policy(RoleName="countersign-target-reports", PolicyName="Foreign")
+    aws._revoker._roles.clear()
+    assert aws.reserve(made).handle["session"] == made.lease_id

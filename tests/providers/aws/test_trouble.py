@@ -207,7 +207,7 @@ def test_where_nothing_listens_nothing_was_sent() -> None:
     with pytest.raises(Away):
         aws.roll_call([order().target])
     with pytest.raises(Away):
-        aws.stop_role(order().target)
+        aws.stop_target(order().target, before=order().now)
     made = probed()
     seen = aws.look([ref_of(made)])[made.lease_id]
     assert seen.standing is Standing.UNKNOWN

@@ -39,6 +39,7 @@ UNJUDGED = frozenset(
         "lease.idle",
         "log.checked",
         "request.seen",
+        "target.stopped",
         "records.began",
         "records.silent",
         "records.heard",

@@ -20,7 +20,8 @@ def strays(session: Session, *, ending: bool) -> None:
 
     try:
         settings = load_settings()
-        store, providers = bootstrap.open_store(settings), bootstrap.make_providers(settings)
+        store = bootstrap.open_store(settings)
+        providers = bootstrap.make_providers(settings, store)
         found, ended = look_before_the_first_start(store, settings, providers, ending=ending)
     except ConfigError as error:
         raise usage(f"the configuration cannot be used: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from threading import Lock
 from time import monotonic
@@ -23,7 +24,7 @@ from countersign.providers.aws.connection import (
 )
 from countersign.providers.aws.ended_list import POLICY_NAME
 from countersign.providers.aws.lookout import Lookout, Watched
-from countersign.providers.aws.revoker import Revoker, Written
+from countersign.providers.aws.revoker import Revoker, Turn, Written
 from countersign.providers.aws.sessions import CLOCK_GRAIN_S, issued, plan, preview
 from countersign.providers.aws.settings import SHORTEST_STS_SESSION_S, AwsSettings, RoleTarget
 from countersign.providers.base import (
@@ -56,17 +57,18 @@ class AwsProvider:
     Args:
         settings: where AWS is and who we are there.
         now: our clock (UTC, aware).
+        turn: holds other brokers off a role's policy while we write it; see `Revoker`.
     """
 
     name = "aws"
     ends_at_once = 24
 
-    def __init__(self, settings: AwsSettings, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, settings: AwsSettings, *, now: Callable[[], datetime], turn: Turn = nullcontext) -> None:
         self._settings = settings
         self._now = now
         self._connection = Connection(settings)
         self._clock = AwsClock(now)
-        self._revoker = Revoker(self._connection.iam, self._clock)
+        self._revoker = Revoker(self._connection.iam, self._clock, turn)
         self._lookout = Lookout(connection=self._connection, clock=self._clock, now=now)
         self._written: dict[str, float] = {}
         self._written_lock = Lock()
@@ -184,16 +186,16 @@ class AwsProvider:
         """Leave a foreign statement where it is and say so: what somebody else wrote, a person must judge."""
         return Answer(said={"left": stray.place, "why": "written by somebody else; look at it and remove it by hand"})
 
-    def stop_role(self, target: Mapping[str, Any]) -> Answer:
-        """Deny every session of a target's role made before now, ours or not: the emergency stop.
+    def stop_target(self, target: Mapping[str, Any], *, before: datetime) -> Answer:
+        """Deny every session of a target's role that was made before a moment, ours or not: the emergency stop.
 
         Raises:
             Unfit: the target is no aws-role.
             Away: it does not stand, or not for certain.
         """
         role = RoleTarget.of(target, default_region=self._settings.region)
-        moment = self._clock.time() + timedelta(seconds=CLOCK_GRAIN_S)
-        return Answer(said=self._revoker.stop(role, moment))
+        offset = self._fresh_offset()
+        return Answer(said=self._revoker.stop(role, offset.to_aws(before) + timedelta(seconds=CLOCK_GRAIN_S)))
 
     def _assume(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         trouble: Declined | OutcomeUnknown

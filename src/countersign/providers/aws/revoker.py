@@ -1,15 +1,15 @@
 """Writes the list of ended leases into a target role: one writer per role, read-modify-write, several ends in one write.
 
-AWS offers no compare-and-set here. Within this process a lock makes us the only writer; a write lost to another process shows
-itself to the canary, which then still works, and the sweep asks again.
+AWS offers no compare-and-set here, and a write that is lost to another writer revives a lease that was seen dead. So writers take
+turns: within this process by a lock, among brokers of one database by a turn that the database gives.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -30,6 +30,7 @@ from countersign.providers.aws.ended_list import (
 from countersign.providers.aws.settings import INLINE_BUDGET_CHARACTERS, RoleTarget
 from countersign.providers.base import Away, Declined
 
+Turn = Callable[[str], AbstractContextManager[object]]
 STOP_POLICY_NAME = "CountersignStopped"
 ROOM_KNOWN_FOR_S = 5.0
 _OURS = frozenset({POLICY_NAME, STOP_POLICY_NAME})
@@ -62,11 +63,13 @@ class Revoker:
     Args:
         iam: a boto3 IAM client of that principal.
         clock: AWS's clock, by which entries expire; it learns from every answer.
+        turn: holds every other broker off a role, by its ARN, while it is open.
     """
 
-    def __init__(self, iam: Any, clock: AwsClock) -> None:  # noqa: ANN401 - boto3 clients have no types
+    def __init__(self, iam: Any, clock: AwsClock, turn: Turn = nullcontext) -> None:  # noqa: ANN401 - boto3 clients have no types
         self._iam = iam
         self._clock = clock
+        self._turn = turn
         self._guard = threading.Lock()
         self._roles: dict[str, _Role] = {}
 
@@ -166,7 +169,7 @@ class Revoker:
         return found
 
     def _write(self, target: RoleTarget, batch: Mapping[str, datetime]) -> Written:
-        with _ending("the write of the Deny"):
+        with self._turn(target.role_arn), _ending("the write of the Deny"):
             before = self._read(target)
             after = before.pruned(self._clock.time())
             pruned = len(before) - len(after)

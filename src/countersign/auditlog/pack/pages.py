@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
-
 TEMPLATES = ("style.css", "base.html", "index.html", "grant.html")
 
 
@@ -19,6 +17,8 @@ class Pages:
     """Renders pages; every value is escaped, and one that is missing is an error."""
 
     def __init__(self) -> None:
+        from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415 - a broker that starts renders nothing
+
         self._environment = Environment(
             loader=DictLoader({name: template_source(name) for name in TEMPLATES}),
             autoescape=True,

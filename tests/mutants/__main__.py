@@ -26,7 +26,8 @@ UNITS = (
     "tests/config/test_matching.py",
 )
 SERVICES = tuple(
-    f"tests/service/test_{part}.py" for part in ("requests", "counter", "sealing", "trusting", "draws", "rulemaking")
+    f"tests/service/test_{part}.py"
+    for part in ("requests", "counter", "sealing", "trusting", "letting_in", "draws", "rulemaking")
 )
 SUITES = (
     ("units", UNITS),

@@ -120,7 +120,7 @@ MUTANTS = (
     ),
     mutant(
         "the requester is not judged again at the draw",
-        (JUDGEMENT, "    demand_may_ask(account, entitlement, rules)\n", ""),
+        (JUDGEMENT, "    demand_may_ask(demand_requester(request, rules), entitlement, rules)\n", ""),
     ),
     mutant(
         "the rule is not pinned at the draw",
@@ -249,6 +249,10 @@ MUTANTS = (
             "for rule in rules for factor in rule)",
             "for rule in rules[-1:] for factor in rule)",
         ),
+    ),
+    mutant(
+        "who lets himself in asks",
+        ("service/provenance.py", "        if brings_somebody_in(entitlement, was, now):\n", "        if False:\n"),
     ),
     mutant(
         "an author approves his own proposal",

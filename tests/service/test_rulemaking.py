@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.quick import quick_world
 from tests.world import CATALOG, DIRECTORY, World, entitlement
 
 from countersign.domain.refusals import (
@@ -119,12 +120,13 @@ def test_rules_that_do_not_make_sense_are_refused_when_proposed(
     assert refusal.value.field == field
 
 
-def test_who_wrote_or_approved_a_rule_neither_asks_nor_signs_under_it(world: World) -> None:
+def test_who_wrote_or_approved_a_rule_neither_asks_nor_signs_under_it() -> None:
     groups = [g | {"members": [*g["members"], "frank"]} if g["id"] == "engineers" else g for g in DIRECTORY["group"]]
-    approve(world, "grace", propose(world, directory={**DIRECTORY, "group": groups}))
-    with pytest.raises(NotEligible, match="wrote or approved"):
-        world.ask("frank")
-    assert world.ask("frank", "orders-db-thrice").person == "frank"
+    with quick_world(directory={**DIRECTORY, "group": groups}) as world:
+        approve(world, "grace", propose(world))
+        with pytest.raises(NotEligible, match="wrote or approved"):
+            world.ask("frank")
+        assert world.ask("frank", "orders-db-thrice").person == "frank"
 
 
 def test_an_author_who_is_made_approver_later_does_not_count_under_his_own_rule(world: World) -> None:

@@ -112,9 +112,9 @@ def refuse_author(person: str, entitlement_id: str, rules: Rules) -> None:
     """
     if person in rules.authors_of(entitlement_id):
         raise NotEligible(
-            f"{person} wrote or approved the rule of {entitlement_id} as it is in force",
+            f"{person} wrote or approved the rules of {entitlement_id} as they are in force, or let somebody in there",
             rule="nobody profits from a rule he made",
-            hint="another author may change the entitlement, and then he is its author",
+            hint="others may change the entitlement or let somebody in, and then it is theirs",
         )
 
 

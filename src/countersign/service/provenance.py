@@ -13,6 +13,7 @@ from countersign.auditlog.chain import Chain
 from countersign.config.catalog import parse_catalog
 from countersign.config.directory import parse_directory
 from countersign.domain.entitlement import Catalog
+from countersign.domain.gains import Reach, brings_somebody_in
 from countersign.domain.passkey import Word
 from countersign.domain.people import Directory, Role
 from countersign.domain.proposal import Proposal, genesis_digest, proposal_digest
@@ -27,12 +28,14 @@ class Borne:
 
     Attributes:
         authors: by entitlement, who wrote and approved its rule.
+        let_in: by entitlement, who last changed the directory so that somebody more may ask, sign or open there.
     """
 
     seq: int
     catalog: Catalog
     directory: Directory
     authors: Mapping[str, frozenset[str]]
+    let_in: Mapping[str, frozenset[str]]
 
 
 def are_signed(trust: Trust) -> bool:
@@ -64,7 +67,7 @@ def first(rulebook: Rulebook, *, genesis: str | None) -> Borne:
     found = genesis_digest(catalog=catalog.digest, directory=directory.digest)
     if rulebook.seq != 1 or genesis not in {None, found}:
         raise RulesForged("the first rules in the database are not the ones that were pinned", rule="genesis")
-    return Borne(seq=1, catalog=catalog, directory=directory, authors={})
+    return Borne(seq=1, catalog=catalog, directory=directory, authors={}, let_in={})
 
 
 def extended(before: Borne, rulebooks: Sequence[Rulebook], chain: Chain) -> Borne:
@@ -112,6 +115,7 @@ def _next(before: Borne, rulebook: Rulebook, chain: Chain) -> Borne:
         catalog=catalog,
         directory=directory,
         authors=_authors(before, catalog, frozenset({by, approver})),
+        let_in=_let_in(before, catalog, directory, frozenset({by, approver})),
     )
 
 
@@ -123,4 +127,20 @@ def _authors(before: Borne, catalog: Catalog, both: frozenset[str]) -> dict[str,
             found[name] = both
         elif name in before.authors:
             found[name] = before.authors[name]
+    return found
+
+
+def _let_in(
+    before: Borne, catalog: Catalog, directory: Directory, both: frozenset[str]
+) -> Mapping[str, frozenset[str]]:
+    """Say who brought whom within reach: until others do, those two are as if they had written the entitlement's rule."""
+    if before.directory.digest == directory.digest:
+        return before.let_in
+    was, now = Reach(directory=before.directory), Reach(directory=directory)
+    found = {}
+    for name, entitlement in catalog.entitlements.items():
+        if brings_somebody_in(entitlement, was, now):
+            found[name] = both
+        elif name in before.let_in:
+            found[name] = before.let_in[name]
     return found

@@ -39,6 +39,7 @@ class Rules:
     Attributes:
         roster: the countersigned directory, whatever identity issuers say.
         authors: by entitlement, who wrote and approved its rule; they neither ask nor sign under it.
+        let_in: by entitlement, who last changed the directory so that somebody more may ask, sign or open there; as above.
         words: what identity issuers said of groups.
         now: the moment.
         keyring: whose passkeys count.
@@ -47,6 +48,7 @@ class Rules:
     catalog: Catalog
     roster: Directory
     authors: Mapping[str, frozenset[str]]
+    let_in: Mapping[str, frozenset[str]]
     words: tuple[GroupWord, ...]
     now: datetime
     keyring: Keyring = NO_KEYS
@@ -115,8 +117,11 @@ class Rules:
         )
 
     def authors_of(self, entitlement_id: str) -> frozenset[str]:
-        """Return who wrote and approved the entitlement's rule as it is in force; none for what stood from the start."""
-        return self.authors.get(entitlement_id, frozenset())
+        """Return who neither asks nor signs for an entitlement because its rules are his; none for what stood from the start.
+
+        They wrote and approved its rule as it is in force, or last changed the directory so that somebody came within its reach.
+        """
+        return self.authors.get(entitlement_id, frozenset()) | self.let_in.get(entitlement_id, frozenset())
 
     def entitlement(self, entitlement_id: str) -> Entitlement:
         """Return an entitlement.
@@ -189,6 +194,7 @@ class RuleReader:
             catalog=borne.catalog,
             roster=borne.directory.without(tx.disabled_persons()),
             authors=_both(borne.authors, self._noted),
+            let_in=borne.let_in,
             words=tuple(tx.group_words()) if asserted else (),
             now=tx.now,
             keyring=chain.keyring,

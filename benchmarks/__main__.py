@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from tests.servers import Stack, running_stack
 
-from benchmarks import draws, ends, evidence, herd, log, process
+from benchmarks import aws, draws, ends, evidence, herd, log, process
 from benchmarks.figures import REPORT, Figure, machine, print_figure, print_head, write_report
 
 Real = Callable[..., Iterator[Figure]]
@@ -31,6 +31,7 @@ ALONE: dict[str, Real] = {
     "herd": herd.herd,
     "verify": log.verify,
     "record": log.record,
+    "aws": aws.aws,
     "meaning": evidence.meaning,
     "pack": evidence.pack,
 }

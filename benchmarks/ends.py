@@ -43,7 +43,7 @@ def asked(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
                 lease = broker.issuer.draw(alice, grant).lease
                 began = time.perf_counter()
                 broker.control.give_back(alice, grant)
-                _until_dead(bench, lease.id)
+                until_dead(bench, lease.id)
                 ours.append(time.perf_counter() - began)
                 accessor = direct.draw(wrapped=False).accessor
                 began = time.perf_counter()
@@ -66,7 +66,8 @@ def asked(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
         )
 
 
-def _until_dead(bench: Bench, lease_id: str) -> None:
+def until_dead(bench: Bench, lease_id: str) -> None:
+    """Wait until a lease was seen dead and its certificate is committed."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with bench.store.read() as tx:

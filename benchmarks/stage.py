@@ -118,8 +118,23 @@ class Bench:
 
 
 @contextmanager
-def broker(folder: Path, provider: Provider, *, target: Mapping[str, Any], name: str) -> Iterator[Bench]:
-    """Put a broker together over a fresh SQLite file; its metronome stands still until it is started."""
+def broker(
+    folder: Path,
+    provider: Provider,
+    *,
+    target: Mapping[str, Any],
+    name: str,
+    direct: Mapping[str, Any] | None = None,
+) -> Iterator[Bench]:
+    """Put a broker together over a fresh SQLite file; its metronome stands still until it is started.
+
+    Args:
+        folder: for the file.
+        provider: what it draws from.
+        target: where to.
+        name: of the file.
+        direct: what the entitlement `direct` says otherwise.
+    """
     path = folder / f"{name}.db"
     store = TimedStore(f"sqlite:///{path}", clock=now)
     store.migrate()
@@ -129,7 +144,7 @@ def broker(folder: Path, provider: Provider, *, target: Mapping[str, Any], name:
         "schema": 1,
         "target": [dict(target)],
         "entitlement": [
-            entitlement("direct", delivery="direct", **many),
+            entitlement("direct", **{"delivery": "direct", **many, **(direct or {})}),
             entitlement("wrapped", delivery="wrapped", **many),
         ],
     }

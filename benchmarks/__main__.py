@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from tests.servers import Stack, running_stack
 
-from benchmarks import aws, draws, ends, evidence, herd, log, process
+from benchmarks import aws, draws, ends, evidence, herd, log, process, signin
 from benchmarks.figures import REPORT, Figure, machine, print_figure, print_head, write_report
 
 Real = Callable[..., Iterator[Figure]]
@@ -29,6 +29,7 @@ ON_SERVERS: dict[str, Real] = {
 }
 ALONE: dict[str, Real] = {
     "herd": herd.herd,
+    "signin": signin.signin,
     "verify": log.verify,
     "record": log.record,
     "aws": aws.aws,

@@ -18,7 +18,7 @@ from countersign.service.signing_in import BEGUN_LASTS
 
 FORM_HEADER = "x-countersign-form-token"
 FORM_FIELD = "form_token"
-LONGEST_COOKIE = 128
+LONGEST_COOKIE = 1024
 SAFE = frozenset({"GET", "HEAD"})
 _SESSION, _SIGN_IN = "countersign", "countersign-sign-in"
 
@@ -91,9 +91,9 @@ def keep_session(request: Request, response: Response, cookie: str) -> None:
     _set(request, response, _SIGN_IN, "", lasts=0)
 
 
-def keep_sign_in(request: Request, response: Response, secret: str) -> None:
-    """Let a browser keep the secret of the sign-in that it begins."""
-    _set(request, response, _SIGN_IN, secret, lasts=int(BEGUN_LASTS.total_seconds()))
+def keep_sign_in(request: Request, response: Response, kept: str) -> None:
+    """Let a browser keep what the sign-in that it begins will need."""
+    _set(request, response, _SIGN_IN, kept, lasts=int(BEGUN_LASTS.total_seconds()))
 
 
 def forget_session(request: Request, response: Response) -> None:

@@ -138,7 +138,7 @@ def begin(
     """Send a browser to an identity issuer."""
     begun = broker.sign_in.begin(issuer_id, return_to=return_to)
     answer = RedirectResponse(begun.location, status_code=303)
-    browser.keep_sign_in(request, answer, begun.secret)
+    browser.keep_sign_in(request, answer, begun.kept)
     return answer
 
 

@@ -63,7 +63,8 @@ def issuer_of(told: Mapping[str, Any]) -> Issuer:
     Raises:
         CommandFailed: it signs in no command line, or its address is not fit to be asked.
     """
-    name, url = text_of(told, "id"), fit_address(text_of(told, "url"), what="the issuer's address")
+    name, url = text_of(told, "id"), text_of(told, "url")
+    fit_address(url, what="the issuer's address")
     client, scopes = told.get("cli_audience"), told.get("scopes")
     if not isinstance(client, str) or not isinstance(scopes, list):
         raise CommandFailed(f"{name} signs in no command line", exit_code=Exit.NOT_SIGNED_IN, code="unauthenticated")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from countersign.config.problems import expected
-from countersign.config.sections import Address
+from countersign.config.sections import fit_address
 from countersign.config.table import Name, Table, Value
 from countersign.domain.environment import Environment
 from countersign.domain.issuer import Issuer, Use
@@ -24,6 +24,12 @@ Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,100}$")]
 Freshness = Annotated[int, Field(ge=1, le=LONGEST_FRESHNESS_S)]
 
 
+def _is_issuer(text: str) -> str:
+    """Keep an address as it is written: it is compared with `iss`, and some issuers end in a slash."""
+    fit_address(text)
+    return text
+
+
 def _is_commits(text: str) -> str:
     if "{repository}" not in text or "{sha}" not in text or not text.startswith("https://"):
         raise expected("an https address with {repository} and {sha} in it")
@@ -34,7 +40,7 @@ class IssuerTable(Table):
     """`[[trust.issuer]]`; `environments` says for each how old its word on groups may be, in seconds."""
 
     id: Name
-    url: Address
+    url: Annotated[str, AfterValidator(_is_issuer)]
     use: Annotated[Use, Field(strict=False)]
     audience: Value
     cli_audience: Value | None = None

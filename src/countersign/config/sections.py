@@ -27,7 +27,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _is_address(text: str) -> str:
+def fit_address(text: str) -> str:
+    """Return an address without its last slash: https, or http that does not leave this machine."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -49,7 +50,7 @@ def _is_database(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Address = Annotated[str, AfterValidator(_is_address)]
+Address = Annotated[str, AfterValidator(fit_address)]
 Receiver = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,39}$")]
 """The name of a webhook's receiver."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_database)]

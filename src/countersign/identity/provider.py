@@ -121,7 +121,7 @@ class IdentityProvider:
         return lately or (now - known.at <= FRESH_S and (wanted is None or wanted in known.keys))
 
     def _ask(self, now: float) -> _Known:
-        document = self.fetcher.get(f"{self.issuer.url}/.well-known/openid-configuration")
+        document = self.fetcher.get(self.issuer.url.rstrip("/") + "/.well-known/openid-configuration")
         if document.get("issuer") != self.issuer.url:
             raise IdentityAway(
                 f"the identity issuer {self.issuer.id} calls itself something else",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from countersign.domain.ids import SESSION
 from countersign.domain.people import Principal
-from countersign.domain.refusals import NotFound, Unauthenticated
+from countersign.domain.refusals import Conflict, LogUnavailable, NotFound, Unauthenticated
 from countersign.domain.session import (
     ACCESS_LASTS,
     LASTS,
@@ -157,8 +158,8 @@ class Sessions:
         if principal is None:
             raise Unauthenticated(f"{session.principal} no longer has a place in the directory", hint=_AGAIN)
         if now - session.seen_at >= SEEN_EVERY:
-            with self.office.store.begin() as tx:
-                tx.see_session(session.id)
+            with suppress(LogUnavailable, Conflict), self.office.store.begin() as tx:
+                tx.see_session(session.id)  # a database that cannot be written keeps nobody from reading
         return principal
 
     def refresh(self, unverified_secret: str) -> Tokens:

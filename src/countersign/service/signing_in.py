@@ -26,7 +26,8 @@ from countersign.identity.flow import is_own_path
 from countersign.service.identities import Identities
 from countersign.service.office import Office
 from countersign.service.sessions import DeviceBinding, Sessions, Tokens, hashed, spell
-from countersign.store import SignInBegun, Tx
+from countersign.service.waiting import Waiting, read_waiting
+from countersign.store import Tx
 
 BEGUN_LASTS = timedelta(minutes=10)
 SIGNATURE_BYTES = 64
@@ -38,7 +39,7 @@ ACTOR = f"{BROKER}/sign-in"
 class Begun:
     """A web sign-in that begins: what the browser keeps, and where it goes."""
 
-    secret: str
+    kept: str
     location: str
 
     def __repr__(self) -> str:
@@ -83,29 +84,25 @@ class SignIn:
             raise Invalid("return_to must be a path of this site", field="return_to")
         secret = spell(self.office.randomness(SECRET_BYTES))
         location = self._flow(self._provider(issuer_id), secret).location()
-        with self.office.store.begin() as tx:
-            tx.begin_sign_in(
-                SignInBegun(hash=hashed(secret), issuer=issuer_id, return_to=return_to, expires_at=tx.now + BEGUN_LASTS)
-            )
-        return Begun(secret=secret, location=location)
+        waiting = Waiting(secret=secret, issuer=issuer_id, begun_at=self._now(), return_to=return_to)
+        return Begun(kept=waiting.spelled(), location=location)
 
-    def finish(self, unverified_secret: str, query: Mapping[str, str]) -> Entered:
+    def finish(self, unverified_kept: str, query: Mapping[str, str]) -> Entered:
         """Finish a web sign-in with what the browser kept and what it brought back; each works once.
 
         Raises:
             IdentityRefused: it is no answer to this browser's sign-in, or its token proves nobody.
             IdentityAway: the issuer cannot be asked.
         """
-        with self.office.store.begin() as tx:
-            begun = tx.take_sign_in(hashed(unverified_secret))
-        if begun is None:
+        waiting = read_waiting(unverified_kept)
+        if waiting is None or not timedelta(0) <= self._now() - waiting.begun_at <= BEGUN_LASTS:
             raise IdentityRefused(
                 "no sign-in of this browser is waiting, or it took too long",
                 rule="a sign-in works once",
                 hint="begin again",
             )
-        provider = self._provider(begun.issuer)
-        flow = self._flow(provider, unverified_secret)
+        provider = self._provider(waiting.issuer)
+        flow = self._flow(provider, waiting.secret)
         answer = flow.redeem(query)
         claims = verify(
             answer.id_token,
@@ -117,10 +114,11 @@ class SignIn:
             access_token=answer.access_token,
         )
         with self._entering(claims) as tx:
+            self._demand_first(tx, claims, waiting.secret)
             principal = self._known(tx, claims, answer.id_token)
             session = self.sessions.open(tx, principal, claims, kind=SessionKind.WEB, token=answer.id_token)
             cookie = self.sessions.cookie(tx, session)
-        return Entered(session=session, cookie=cookie, return_to=begun.return_to)
+        return Entered(session=session, cookie=cookie, return_to=waiting.return_to)
 
     def by_device(
         self, issuer_id: str, *, id_token: str, device: DeviceBinding, signature: str, access_token: str | None = None
@@ -185,6 +183,12 @@ class SignIn:
             with self.office.store.begin() as tx:
                 tx.record(refused_entry(claims, refusal))
             raise
+
+    def _demand_first(self, tx: Tx, claims: Claims, secret: str) -> None:
+        """Demand that a browser's sign-in was not finished before."""
+        until = tx.now + 2 * BEGUN_LASTS
+        if not tx.show_token(issuer=claims.issuer.id, hashed=hashed(f"sign-in {secret}"), expires_at=until):
+            raise IdentityRefused("this sign-in was finished before", rule="a sign-in works once", hint="begin again")
 
     def _known(self, tx: Tx, claims: Claims, token: str) -> Principal:
         """Return whom the claims name in the directory, and keep what they say of his groups.

@@ -8,7 +8,6 @@ from countersign.store.unit import (
     RaisedFinding,
     Remembered,
     Rulebook,
-    SignInBegun,
     Stop,
     Tx,
 )
@@ -20,7 +19,6 @@ __all__ = [
     "RaisedFinding",
     "Remembered",
     "Rulebook",
-    "SignInBegun",
     "Stop",
     "Store",
     "Tx",

@@ -51,15 +51,6 @@ identity_proofs = sa.Table(
     column("at", Moment),
 )
 
-sign_ins = sa.Table(
-    "sign_ins",
-    metadata,
-    column("hash", sa.String(64), primary_key=True),
-    column("issuer", sa.String(63)),
-    column("return_to", sa.String(500)),
-    column("expires_at", Moment),
-)
-
 shown_tokens = sa.Table(
     "shown_tokens",
     metadata,

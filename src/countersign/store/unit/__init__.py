@@ -26,10 +26,10 @@ from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
-from countersign.store.unit.signin_part import SignInBegun, SignInPart
+from countersign.store.unit.signin_part import SignInPart
 from countersign.store.unit.witnesses_part import Cosigned, WitnessesPart
 
-__all__ = ["Cosigned", "Cursor", "PageTicket", "RaisedFinding", "Remembered", "Rulebook", "SignInBegun", "Stop", "Tx"]
+__all__ = ["Cosigned", "Cursor", "PageTicket", "RaisedFinding", "Remembered", "Rulebook", "Stop", "Tx"]
 
 
 class Tx(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,16 +12,6 @@ from countersign.domain.issuer import GroupWord
 from countersign.domain.session import IdentityProof, Session, SessionKind, SessionToken, TokenUse
 from countersign.store import signin_tables as tables
 from countersign.store.unit.part import Part
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignInBegun:
-    """A web sign-in that waits for its browser to come back; known by a hash of what that browser holds."""
-
-    hash: str
-    issuer: str
-    return_to: str
-    expires_at: datetime
 
 
 class SignInPart(Part):
@@ -104,20 +93,6 @@ class SignInPart(Part):
         """Return what the issuer signed for a session."""
         row = self._one(tables.identity_proofs, tables.identity_proofs.c.session == session_id)
         return None if row is None else IdentityProof(**{n: row[n] for n in IdentityProof.__dataclass_fields__})
-
-    def begin_sign_in(self, begun: SignInBegun) -> None:
-        """Keep a sign-in that begins, and forget those that nobody finished."""
-        self._connection.execute(sa.delete(tables.sign_ins).where(tables.sign_ins.c.expires_at < self.now))
-        self._insert(tables.sign_ins, {name: getattr(begun, name) for name in SignInBegun.__dataclass_fields__})
-
-    def take_sign_in(self, hashed: str) -> SignInBegun | None:
-        """Return a sign-in that began and has time left, once."""
-        table = tables.sign_ins
-        query = sa.delete(table).where(table.c.hash == hashed).returning(*table.c)
-        row = self._connection.execute(query).mappings().one_or_none()
-        if row is None or row["expires_at"] < self.now:
-            return None
-        return SignInBegun(**{name: row[name] for name in SignInBegun.__dataclass_fields__})
 
     def show_token(self, *, issuer: str, hashed: str, expires_at: datetime) -> bool:
         """Note that a token was shown; False when it was shown before."""

@@ -1,6 +1,7 @@
 """Ten thousand leases due in one second at a provider that takes ten milliseconds for each end.
 
-Floor: the same ends at the same provider on as many threads, with nothing decided, looked at or written down.
+Floors: the same ends at the same provider on as many threads, with nothing decided, looked at or written down; and, for the
+processor's time, the same rows written to the same tables by bare SQL. That time depends less on what else the machine does.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ from countersign.domain.grant import Grant
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.lease import Lease, LeaseState
 from countersign.domain.request import Request, RequestState, Sealed
+from countersign.domain.timestamps import spell
 from countersign.providers.base import Answer, LeaseRef
 from countersign.providers.fake import FakeProvider
 from countersign.service.deaths import reference
-from countersign.store import rows, schema
+from countersign.store import Store, rows, schema
+from countersign.store.engine import make_engine
 
 END_TAKES_S = 0.01
 P99_GOAL, MAX_GOAL = Goal(limit=1.5), Goal(limit=2)
+_BATCH, _LEAF_BYTES = 200, 300
+_ASK = "UPDATE leases SET state = 'revoking', cause = 'expired', asked_at = ?1, due = ?1 WHERE id = ?2"
+_BURY = "UPDATE leases SET state = 'revoked', dead_at = ?1, evidence = 'observed' WHERE id = ?2"
 _TARGET = {"id": "memory", "provider": "fake", "kind": "memory", "settings": {}}
 
 
@@ -49,10 +55,13 @@ def herd(folder: Path, *, full: bool) -> Iterator[Figure]:
         leases = [_lease(start + timedelta(seconds=turn / count)) for turn in range(count)]
         provider.target.live.update({lease.id: start + timedelta(days=1) for lease in leases})
         keep(folder / "herd.db", leases)
+        time.sleep(max(0.0, (start - now()).total_seconds()))
+        began = time.process_time()
         bench.running.metronome.start()
         try:
             ours = watch_deaths(folder / "herd.db", count)
         finally:
+            spent = time.process_time() - began
             bench.running.metronome.stop()
     floors = _bare(provider, leases)
     details = {
@@ -66,6 +75,41 @@ def herd(folder: Path, *, full: bool) -> Iterator[Figure]:
         ("late_herd_max_s", max(ours), max(floors), MAX_GOAL),
     ):
         yield Figure(name=name, value=value, unit="s", floor=floor, ratio=value / floor, goal=goal, details=details)
+    spent_us, written_us = (seconds / count * 1e6 for seconds in (spent, _bare_writes(folder / "bare.db", leases)))
+    yield Figure(
+        name="herd_cpu_us_per_lease",
+        value=spent_us,
+        unit="µs",
+        floor=written_us,
+        ratio=spent_us / written_us,
+        details={"leases": count, "floor": "two updates and three entries of each, by bare SQL in batches"},
+    )
+
+
+def _bare_writes(path: Path, leases: list[Lease]) -> float:
+    """Return the processor's seconds for the rows that the ends of these leases write, and nothing else."""
+    store = Store(f"sqlite:///{path}", clock=now)
+    store.migrate()
+    store.close()
+    keep(path, leases)
+    at, leaf = spell(now()), bytes(_LEAF_BYTES)
+    size, spent, engine = 0, 0.0, make_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        for first in range(0, len(leases), _BATCH):
+            told = [(at, lease.id) for lease in leases[first : first + _BATCH]]
+            began = time.process_time()
+            for statement, entries in ((_ASK, 1), (_BURY, 2)):
+                entered = [
+                    (size + turn, at, "fact", "bench", lease_id, leaf, leaf[:32])
+                    for turn, (_, lease_id) in enumerate(told * entries)
+                ]
+                size += len(entered)
+                with connection.begin():
+                    connection.exec_driver_sql(statement, told)
+                    connection.exec_driver_sql("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)", entered)
+            spent += time.process_time() - began
+    engine.dispose()
+    return spent
 
 
 def _lease(end: datetime) -> Lease:

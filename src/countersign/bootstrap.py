@@ -152,6 +152,8 @@ def assemble(
     requests, passkeys = Requests(office=office, submissions=submissions), Passkeys(office=office)
     stoppers = {name: provider for name, provider in providers.items() if isinstance(provider, StopsTargets)}
     stops = [TargetStops(store=store, rules=RuleReader(), providers=stoppers)] if stoppers else []
+    rulemaking = Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources))
+    envelopes = Envelopes(office=office, submissions=submissions)
     broker = Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
@@ -164,11 +166,13 @@ def assemble(
         explanations=Explanations(office=office),
         inquiries=Inquiries(office=office),
         control=control,
-        rulemaking=Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources)),
-        envelopes=Envelopes(office=office, submissions=submissions),
+        rulemaking=rulemaking,
+        envelopes=envelopes,
         afterwards=Afterwards(office=office),
         passkeys=passkeys,
-        ceremonies=Ceremonies(office=office, requests=requests, passkeys=passkeys),
+        ceremonies=Ceremonies(
+            office=office, requests=requests, passkeys=passkeys, rulemaking=rulemaking, envelopes=envelopes
+        ),
         issuer=Issuer(office=office, providers=providers, cosigning=cosigning),
         sweeper=Sweeper(
             office=office,

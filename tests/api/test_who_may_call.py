@@ -86,6 +86,7 @@ GET /followers                       | not-permitted | not-permitted | not-permi
 GET /witnesses                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 POST /stop                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
+POST /lock                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
 GET /stops                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted | not-permitted | ok
 POST /stops/{id}/lift                | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | not-permitted
 POST /persons/{id}/disable           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok
@@ -200,6 +201,7 @@ ENVELOPE = {"entitlement": "root", "valid_s": 3600, "uses": 1, "max_duration_s":
 OPENING = {"incident": "INC-7", "duration_s": 60, "parameters": {}, "reason": "nobody answers"}
 WORD = {"verdict": "justified", "comment": "I looked"}
 
+LOCK = {"scope": "person", "id": "dave", "until": "2026-11-22T10:00:00.000Z", "reason": "what is he doing"}
 UNRECORDED = {"POST /passkeys/prepare", "POST /passkey-pages"}
 """Calls that only prepare what is recorded when it is done."""
 
@@ -319,6 +321,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /witnesses": lambda api, who, _: api.get(who, "/v1/witnesses"),
     "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),
     "POST /stop": lambda api, who, _: api.post(who, "/v1/stop", json={"scope": "all", "reason": "fire"}),
+    "POST /lock": lambda api, who, _: api.post(who, "/v1/lock", json=LOCK),
     "GET /stops": lambda api, who, _: api.get(who, "/v1/stops"),
     "POST /stops/{id}/lift": lambda api, who, scene: api.post(who, f"/v1/stops/{scene.stop}/lift"),
     "POST /persons/{id}/disable": lambda api, who, _: api.post(

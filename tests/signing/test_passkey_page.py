@@ -130,3 +130,18 @@ def test_the_page_runs_nothing_but_its_own_file_and_is_framed_by_nobody(api: Api
 @pytest.mark.parametrize("body", [{}, {"ticket": ""}, {"ticket": 5}, {"ticket": "x", "more": 1}, []])
 def test_bad_input_to_the_page_is_told(api: Api, body: object) -> None:
     assert api.post(None, "/passkey-calls/open", json=body).status_code == 422
+
+
+def test_rules_are_proposed_signed_and_adopted_at_the_page(signers: Signers) -> None:
+    with quick_world(catalog=signers.catalog(signed_rules=True)) as world:
+        api = Api(world=world)
+        changed = signers.catalog(signed_rules=True)
+        changed["entitlement"][0] = {**changed["entitlement"][0], "max_duration_s": 1800}
+        body = {"catalog": changed, "reason": "half an hour is enough"}
+        proposal = api.post("frank", "/v1/catalog/proposals", json=body).json()
+        signed = opened(api, asked(api, "frank", act="propose", subject=proposal["id"])["ticket"]).json()
+        assert signed["fingerprint"] == proposal["fingerprint"]
+        assert finish(api, signed, signers["frank"]).json()["state"] == "signed"
+        adopted = opened(api, asked(api, "grace", act="adopt", subject=proposal["id"])["ticket"]).json()
+        assert finish(api, adopted, signers["grace"]).json()["state"] == "approved"
+        assert api.get("frank", "/v1/catalog").json()["seq"] == 2

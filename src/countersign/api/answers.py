@@ -252,6 +252,8 @@ class StopAnswer(Answer):
     target: str | None = _absent()
     placed_by: str
     placed_at: Moment
+    until: Moment | None = _absent()
+    lift_asked_by: str | None = _absent()
 
 
 class EndedAnswer(Answer):

@@ -101,6 +101,16 @@ class StopBody(Body):
     reason: Text
 
 
+class LockBody(Body):
+    """What is locked, until when and why; `revoke` ends what lives as well."""
+
+    scope: Literal["person", "entitlement", "provider"]
+    id: Name
+    until: Annotated[str, Field(min_length=24, max_length=24, json_schema_extra={"format": "date-time"})]
+    reason: Text
+    revoke: bool = False
+
+
 def _decimal(text: object) -> object:
     """Let only plain digits pass: pydantic would also read signs, blanks and underscores."""
     if isinstance(text, str) and not text.isdigit():

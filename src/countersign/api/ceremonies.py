@@ -39,10 +39,10 @@ PageId = Annotated[str, Path(pattern="^pag_[a-z2-7]{16}$", description="a page's
 
 
 class TicketBody(Body):
-    """What is to be done at the passkey page: `subject` is a request's or a passkey's id."""
+    """What is to be done at the passkey page: `subject` is the id of what it is about; a new key has none yet."""
 
-    act: Literal["approve", "enrol", "vouch", "remove"]
-    subject: Annotated[str, Field(pattern="^((req|psk)_[a-z2-7]{16})?$")] = ""
+    act: Literal["approve", "enrol", "vouch", "remove", "propose", "adopt", "envelope"]
+    subject: Annotated[str, Field(pattern="^((req|psk|prp|env)_[a-z2-7]{16})?$")] = ""
     comment: Text | None = None
     reason: Text | None = None
     vouches: bool = False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from countersign.api.answers import EndedAnswer, Page, StopAnswer
-from countersign.api.bodies import USUALLY, After, Limit, PersonId, ReasonBody, StopBody, StopId
+from countersign.api.bodies import USUALLY, After, Limit, LockBody, PersonId, ReasonBody, StopBody, StopId
 from countersign.api.problems import documented
 from countersign.api.rendering import ended_answer, page, stop_answer
 from countersign.api.route import Caller, TheBroker, guarded_router
+from countersign.domain.refusals import Invalid
+from countersign.domain.timestamps import NotATime, read
 
 router = guarded_router("control")
 
@@ -15,6 +17,19 @@ router = guarded_router("control")
 def stop(broker: TheBroker, caller: Caller, body: StopBody) -> EndedAnswer:
     """Stop all access, or that of one person, entitlement or provider, until someone else lifts it."""
     return ended_answer(broker.control.stop(caller, scope=body.scope, target=body.id, reason=body.reason))
+
+
+@router.post("/lock", responses=documented(403, 408, 409, 413, 415), summary="Lock a person, entitlement or provider")
+def lock(broker: TheBroker, caller: Caller, body: LockBody) -> EndedAnswer:
+    """Stop reviews and draws until a moment, at which it ends by itself; two people lift a lock on production before."""
+    try:
+        until = read(body.until)
+    except NotATime as error:
+        raise Invalid(str(error), field="until") from error
+    ended = broker.control.lock(
+        caller, scope=body.scope, target=body.id, until=until, reason=body.reason, ends=body.revoke
+    )
+    return ended_answer(ended)
 
 
 @router.get("/stops", responses=documented(403), summary="Stops in force, oldest first")

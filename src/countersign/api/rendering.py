@@ -204,7 +204,13 @@ def entry_answer(row: Mapping[str, Any]) -> EntryAnswer:
 def stop_answer(stop: Stop) -> StopAnswer:
     """Return a stop."""
     return StopAnswer(
-        id=stop.id, scope=stop.scope, target=stop.target, placed_by=stop.placed_by, placed_at=spell(stop.placed_at)
+        id=stop.id,
+        scope=stop.scope,
+        target=stop.target,
+        placed_by=stop.placed_by,
+        placed_at=spell(stop.placed_at),
+        until=_spelled(stop.until),
+        lift_asked_by=stop.lift_asked_by,
     )
 
 

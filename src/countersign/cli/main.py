@@ -55,6 +55,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         "Stop": {
             "revoke": ("ending:revoke", "Take a grant away; what was drawn dies."),
             "stop": ("ending:stop", "Stop all access, or that of a person, entitlement or provider."),
+            "lock": ("ending:lock", "Lock a person, entitlement or provider for a time."),
             "lift": ("ending:lift", "Lift a stop that someone else placed."),
             "disable": ("ending:disable", "Disable a person; what the person has ends."),
             "token": ("tokens:token", "Replace your own token."),

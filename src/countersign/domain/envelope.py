@@ -13,6 +13,7 @@ from countersign.domain.canonical import digest
 from countersign.domain.passkey import Assertion
 from countersign.domain.timestamps import spell
 
+DIGEST_LABEL = "countersign/envelope/v1"
 FEWEST_SIGNERS = 2
 LONGEST_ENVELOPE = timedelta(days=7)
 MOST_USES = 20
@@ -63,7 +64,7 @@ class Envelope:
     @property
     def digest(self) -> str:
         """The hex digest of the statement, computed afresh each time it is asked for."""
-        return digest("countersign/envelope/v1", self.statement())
+        return digest(DIGEST_LABEL, self.statement())
 
     def holds_at(self, moment: datetime) -> bool:
         """Say whether a moment lies within its days."""

@@ -381,3 +381,13 @@ class StopPlaced(Fact):
     reason: Sealed
     grants_revoked: int
     requests_ended: int
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopLiftAsked(Fact):
+    """The first of two persons asked that a lock on production be lifted."""
+
+    type = "stop.lift-asked"
+    principal: str
+    placed_by: str

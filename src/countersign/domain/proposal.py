@@ -16,6 +16,8 @@ from typing import Any
 from countersign.domain.canonical import digest
 from countersign.domain.refusals import WrongState
 
+DIGEST_LABEL = "countersign/proposal/v1"
+
 
 class ProposalState(StrEnum):
     """Where a proposal stands."""
@@ -62,7 +64,11 @@ class Proposal:
     @property
     def digest(self) -> str:
         """The hex digest that the other author approves."""
-        return proposal_digest(
+        return digest(DIGEST_LABEL, self.statement())
+
+    def statement(self) -> dict[str, object]:
+        """Return what both authors sign: the rules, the rulebook that they follow and who proposes them."""
+        return _statement(
             proposal=self.id,
             base=self.base,
             catalog=self.catalog_digest,
@@ -84,8 +90,12 @@ class Proposal:
 
 def proposal_digest(*, proposal: str, base: int, catalog: str, directory: str, proposed_by: str) -> str:
     """Return the hex digest of what somebody proposes: rules, and the rulebook that they follow."""
-    said = {"id": proposal, "base": base, "catalog": catalog, "directory": directory, "proposed_by": proposed_by}
-    return digest("countersign/proposal/v1", said)
+    said = _statement(proposal=proposal, base=base, catalog=catalog, directory=directory, proposed_by=proposed_by)
+    return digest(DIGEST_LABEL, said)
+
+
+def _statement(*, proposal: str, base: int, catalog: str, directory: str, proposed_by: str) -> dict[str, object]:
+    return {"id": proposal, "base": base, "catalog": catalog, "directory": directory, "proposed_by": proposed_by}
 
 
 def genesis_digest(*, catalog: str, directory: str) -> str:

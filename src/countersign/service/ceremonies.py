@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from countersign.auditlog.passkeys import Registration
+from countersign.domain.envelope import DIGEST_LABEL as ENVELOPE_LABEL
 from countersign.domain.ids import PAGE
 from countersign.domain.passkey import (
     Assertion,
@@ -21,26 +22,31 @@ from countersign.domain.passkey import (
     Word,
     base64url,
     enrolment_digest,
+    envelope_challenge,
     fingerprint,
     proof_challenge,
     registration_challenge,
     removal_challenge,
     review_challenge,
+    rules_challenge,
     vouch_challenge,
 )
 from countersign.domain.people import Principal
+from countersign.domain.proposal import DIGEST_LABEL as PROPOSAL_LABEL
 from countersign.domain.refusals import Invalid, NotFound, Refused, Unauthenticated
 from countersign.domain.request import DIGEST_LABEL
 from countersign.domain.review import Decision
+from countersign.service.envelopes import Envelopes
 from countersign.service.office import Office
 from countersign.service.passkeys import Passkeys, demand_signing
 from countersign.service.requests import Requests
+from countersign.service.rulemaking import Rulemaking
 from countersign.service.sessions import hashed, spell
 from countersign.store import PageTicket, Tx
 
 GOOD_FOR = timedelta(minutes=5)
 SECRET_BYTES = 32
-ACTS = ("approve", "enrol", "vouch", "remove")
+ACTS = ("approve", "enrol", "vouch", "remove", "propose", "adopt", "envelope")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,8 @@ class Ceremonies:
     office: Office
     requests: Requests
     passkeys: Passkeys
+    rulemaking: Rulemaking
+    envelopes: Envelopes
 
     def begin(self, principal: Principal, *, act: str, subject: str, wish: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return a ticket's id, the page's address and the ticket itself, shown this once.
@@ -186,6 +194,10 @@ class Ceremonies:
             case "enrol":
                 challenge = registration_challenge(person=principal.person, said_at=str(ticket.wish["said_at"]))
                 return replace(task, challenge=base64url(challenge), lines=(("new key of", principal.person),))
+            case "propose" | "adopt":
+                return self._rules(principal, ticket, task)
+            case "envelope":
+                return self._envelope(principal, ticket.subject, task)
             case _:
                 return self._word(principal, ticket, task)
 
@@ -234,6 +246,38 @@ class Ceremonies:
             lines=lines,
         )
 
+    def _rules(self, principal: Principal, ticket: PageTicket, task: Task) -> Task:
+        view = self.rulemaking.proposal(principal, ticket.subject)
+        proposal = view.proposal
+        act = "propose" if ticket.act == "propose" else "approve"
+        challenge = rules_challenge(proposal=proposal.id, digest=proposal.digest, act=act, author=principal.person)
+        changes = tuple(
+            (change.what, f"{change.kind} {change.id}: {', '.join(change.keys)}") for change in view.changes
+        )
+        return replace(
+            task,
+            challenge=base64url(challenge),
+            label=PROPOSAL_LABEL,
+            statement=proposal.statement(),
+            digest=proposal.digest,
+            fingerprint=fingerprint(proposal.digest),
+            lines=(("proposal", proposal.id), ("by", proposal.proposed_by), *changes),
+        )
+
+    def _envelope(self, principal: Principal, envelope_id: str, task: Task) -> Task:
+        envelope = self.envelopes.envelope(principal, envelope_id).envelope
+        challenge = envelope_challenge(envelope=envelope.id, digest=envelope.digest, signer=principal.person)
+        statement = envelope.statement()
+        return replace(
+            task,
+            challenge=base64url(challenge),
+            label=ENVELOPE_LABEL,
+            statement=statement,
+            digest=envelope.digest,
+            fingerprint=fingerprint(envelope.digest),
+            lines=tuple((name.replace("_", " "), str(value)) for name, value in statement.items()),
+        )
+
     def _prepared(self, principal: Principal, ticket: PageTicket, made: Mapping[str, Any]) -> Mapping[str, Any]:
         registration = Registration(
             client_data=str(made.get("client_data")),
@@ -267,6 +311,15 @@ class Ceremonies:
                 signature=assertion,
             )
             return {"id": reviewed.id, "state": reviewed.state.value}
+        if ticket.act in {"propose", "adopt"}:
+            digest = self.rulemaking.proposal(principal, ticket.subject).proposal.digest
+            act = self.rulemaking.sign if ticket.act == "propose" else self.rulemaking.approve
+            proposal = act(principal, ticket.subject, digest=digest, signature=assertion).proposal
+            return {"id": proposal.id, "state": "signed" if ticket.act == "propose" else proposal.state.value}
+        if ticket.act == "envelope":
+            digest = self.envelopes.envelope(principal, ticket.subject).envelope.digest
+            signed = self.envelopes.sign(principal, ticket.subject, digest=digest, assertion=assertion)
+            return {"id": signed.envelope.id, "state": signed.state}
         if ticket.act == "enrol":
             if "passkey" not in ticket.wish:
                 raise Invalid("make the key first", field="attestation_object")

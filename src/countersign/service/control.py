@@ -5,9 +5,11 @@ What is written here is due at once; the sweep carries it out and looks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from countersign.domain.facts import PersonDisabled, StopLifted, StopPlaced, TokenRevoked
+from countersign.domain.environment import Environment
+from countersign.domain.facts import PersonDisabled, StopLiftAsked, StopLifted, StopPlaced, TokenRevoked
 from countersign.domain.grant import Grant, GrantEvent
 from countersign.domain.ids import STOP
 from countersign.domain.lease import Cause
@@ -23,6 +25,7 @@ from countersign.store import Stop, Tx
 
 SCOPES = ("all", "person", "entitlement", "provider")
 EVERYTHING = 1_000_000
+LONGEST_LOCK = timedelta(days=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,25 +116,91 @@ class Control:
         self.office.nudge()
         return Ended(stop=stop, grants=ended[0], requests=ended[1])
 
+    def lock(self, principal: Principal, *, scope: str, target: str, until: datetime, reason: str, ends: bool) -> Ended:
+        """Stop reviews and draws of one person, entitlement or provider until a moment; what lives ends only if told to.
+
+        Raises:
+            NotPermitted: neither operator nor on call.
+            Invalid: an unknown scope, nothing that it concerns, or a moment that is past or too far off.
+        """
+        with self.office.attempt(principal, act="lock", subject=target), self.office.store.begin() as tx:
+            rules = self.office.rules.current(tx)
+            rules.directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
+            self._judge_scope(rules, scope, target)
+            if scope == "all" or not tx.now < until <= tx.now + LONGEST_LOCK:
+                raise Invalid(f"until must lie ahead, by at most {LONGEST_LOCK.days} days", field="until")
+            sealed = self.office.seal(reason, field="reason")
+            stop = Stop(
+                id=self.office.new_id(STOP),
+                scope=scope,
+                target=target,
+                placed_by=principal.person,
+                placed_at=tx.now,
+                until=until,
+            )
+            tx.add_stop(stop)
+            ended = (0, 0)
+            if ends:
+                ended = self._end_all(
+                    tx, rules, scope=scope, target=target, cause=Cause.STOPPED, actor=principal.person, reason=sealed
+                )
+            tx.record(
+                StopPlaced(
+                    actor=principal.person,
+                    subject=stop.id,
+                    principal=principal.id,
+                    scope=f"{scope} {target}",
+                    reason=sealed,
+                    grants_revoked=ended[0],
+                    requests_ended=ended[1],
+                    until=until,
+                )
+            )
+        self.office.nudge()
+        return Ended(stop=stop, grants=ended[0], requests=ended[1])
+
     def lift(self, principal: Principal, stop_id: str) -> Stop:
         """Lift a stop that someone else placed; so two people stand behind every lifting.
+
+        A lock on production is lifted by two: the first asks, and another than he and who placed it lifts.
 
         Raises:
             NotPermitted: not operator nor on call, or the one who placed it.
             NotFound: no such stop is in force.
         """
         with self.office.attempt(principal, act="lift", subject=stop_id), self.office.store.begin() as tx:
-            self.office.rules.current(tx).directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
+            rules = self.office.rules.current(tx)
+            rules.directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
             stop = next((stop for stop in tx.stops() if stop.id == stop_id), None)
             if stop is None:
                 raise NotFound(f"no stop {stop_id[:20]!r} is in force")
-            if stop.placed_by == principal.person:
+            if self._takes_two(rules, stop) and stop.lift_asked_by is None:
+                return self._ask_to_lift(tx, principal, stop)
+            if principal.person in {stop.placed_by, stop.lift_asked_by}:
                 raise NotPermitted("who placed a stop does not lift it", rule="a different person lifts a stop")
             tx.lift_stop(stop, by=principal.person)
             tx.record(
                 StopLifted(actor=principal.person, subject=stop.id, principal=principal.id, placed_by=stop.placed_by)
             )
-        return stop
+        return replace(stop, lift_asked_by=None)
+
+    def _takes_two(self, rules: Rules, stop: Stop) -> bool:
+        """Say whether a lock concerns production; what cannot be told does."""
+        if stop.until is None:
+            return False
+        concerned = [
+            each
+            for each in rules.catalog.entitlements.values()
+            if stop.scope == "person" or stop.target in {each.id, each.provider}
+        ]
+        return not concerned or any(each.environment is Environment.PRODUCTION for each in concerned)
+
+    def _ask_to_lift(self, tx: Tx, principal: Principal, stop: Stop) -> Stop:
+        tx.ask_to_lift(stop, by=principal.person)
+        tx.record(
+            StopLiftAsked(actor=principal.person, subject=stop.id, principal=principal.id, placed_by=stop.placed_by)
+        )
+        return replace(stop, lift_asked_by=principal.person)
 
     def stops(self, principal: Principal) -> list[Stop]:
         """Return the stops in force.

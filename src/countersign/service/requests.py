@@ -25,7 +25,7 @@ from countersign.domain.review import Decision, Review, eligible_for
 from countersign.service.endings import decide_request
 from countersign.service.granting import open_grant, refuse_author
 from countersign.service.judgement import demand_reachable, standing_of
-from countersign.service.office import Office, remember, replayed
+from countersign.service.office import Office, refuse_if_stopped, remember, replayed
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see
 from countersign.service.signatures import demand_signature, is_required, take_signature
@@ -124,6 +124,9 @@ class Requests:
             if any(review.person == principal.person for review in reviews):
                 raise AlreadyReviewed(f"{principal.person} has reviewed {request.id}", rule="one review per person")
             request.demand_reviewable(tx.now)
+            if decision is Decision.APPROVE:
+                for person in (request.person, principal.person):
+                    refuse_if_stopped(tx, person=person, entitlement=entitlement.id, provider=entitlement.provider)
             if decision is Decision.APPROVE and is_required(entitlement):
                 demand_signature(signature, rule=f"entitlement {entitlement.id}: signature = required")
             if signature is not None:

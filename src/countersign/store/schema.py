@@ -273,9 +273,12 @@ stops = sa.Table(
     column("target", sa.String(63), nullable=True),
     column("placed_by", sa.String(63)),
     column("placed_at", Moment),
+    column("until", Moment, nullable=True),
+    column("lift_asked_by", sa.String(63), nullable=True),
     column("lifted_by", sa.String(63), nullable=True),
     column("lifted_at", Moment, nullable=True),
     sa.CheckConstraint("lifted_by IS NULL OR lifted_by <> placed_by", name="lifted_by_another"),
+    sa.CheckConstraint("lifted_by IS NULL OR lifted_by <> lift_asked_by", name="lifted_by_two"),
 )
 
 idempotency = sa.Table(

@@ -6,6 +6,9 @@ const TITLES = {
   enrol: "Make a passkey",
   vouch: "Vouch for somebody's passkey",
   remove: "Have a passkey removed",
+  propose: "Sign the rules that you propose",
+  adopt: "Bring rules into force",
+  envelope: "Sign an envelope for an emergency",
 };
 const at = (id) => document.getElementById(id);
 

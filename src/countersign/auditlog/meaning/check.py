@@ -130,6 +130,7 @@ class MeaningCheck:
             "passkey.removal-asked": (order.judge_act,),
             "passkey.removed": (order.judge_act, signatures.chained),
             "stop.placed": (order.judge_act, order.stopped),
+            "stop.lift-asked": (order.judge_act,),
             "stop.lifted": (order.judge_act, order.lifted),
         }
 

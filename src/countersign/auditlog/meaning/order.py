@@ -30,6 +30,7 @@ class Order:
     proposals: dict[str, _Proposal] = field(default_factory=dict)
     approved: _Proposal | None = None
     stops: dict[str, tuple[str, str]] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
     disabled: dict[str, str] = field(default_factory=dict)
 
     def started(self, index: int, fact: Fact) -> None:
@@ -94,6 +95,9 @@ class Order:
         """A stop holds until it is lifted."""
         del index
         self.stops[fact["subject"]] = (fact["data"]["scope"], fact["actor"])
+        until = fact["data"].get("until")
+        if until is not None:
+            self.ends[fact["subject"]] = until
 
     def lifted(self, index: int, fact: Fact) -> None:
         """A stop is lifted by someone other than who placed it."""
@@ -124,7 +128,7 @@ class Order:
         if grant is not None:
             concerned.add(f"entitlement {grant.request.entitlement}")
         for name, (scope, _) in self.stops.items():
-            if scope in concerned:
+            if scope in concerned and fact["at"] < self.ends.get(name, "9"):
                 self.ledger.broken(index, "stopped", f"{name} had stopped {scope}")
                 return
 

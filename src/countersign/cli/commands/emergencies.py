@@ -51,6 +51,21 @@ def sign(session: Session, id: str, shown: str) -> None:  # noqa: A002 - what us
     _told(session, session.client.post(f"/envelopes/{_whole(id)}/sign", {"digest": shown}))
 
 
+@envelope.command("sign-by-page", short_help="Sign an envelope with a passkey.")
+@click.argument("id")
+@click.option("--browser", is_flag=True, help="Open the page in this machine's browser.")
+@with_session
+def sign_by_page(session: Session, id: str, *, browser: bool) -> None:  # noqa: A002 - what users see
+    """Sign envelope ID at the passkey page, where the entitlement asks for signatures."""
+    from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
+
+    done = by_page(session, {"act": "envelope", "subject": _whole(id)}, browser=browser)
+    if session.out.as_json:
+        session.out.json(done)
+    else:
+        session.out.line(f"{done.get('id')} is {done.get('state')}")
+
+
 @envelope.command(short_help="Show an envelope.")
 @click.argument("id")
 @with_session

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from countersign.cli.failures import usage
 from countersign.cli.session import Session, with_session
 from countersign.domain.ids import STOP
 
@@ -50,6 +51,36 @@ def stop(session: Session, scope: str, id: str | None, reason: str) -> None:  # 
         session.out.hint(f"someone else lifts it with: countersign lift {placed.get('id')}")
 
 
+@click.command(short_help="Lock a person, entitlement or provider for a time.")
+@click.option("--person", help="Whom to lock.")
+@click.option("--entitlement", help="What to lock.")
+@click.option("--provider", help="The provider to lock.")
+@click.option(
+    "--until", required=True, metavar="TIME", help="When it ends by itself, such as 2026-11-23T18:00:00.000Z."
+)
+@click.option("--reason", required=True, help="Why.")
+@click.option("--revoke", is_flag=True, help="End what lives under it, too.")
+@with_session
+def lock(
+    session: Session,
+    *,
+    person: str | None,
+    entitlement: str | None,
+    provider: str | None,
+    until: str,
+    reason: str,
+    revoke: bool,
+) -> None:
+    """Stop reviews and draws at once, until it ends by itself; two people lift a lock on production before that."""
+    named = {"person": person, "entitlement": entitlement, "provider": provider}
+    given = [(scope, name) for scope, name in named.items() if name is not None]
+    if len(given) != 1:
+        raise usage("name one of --person, --entitlement and --provider", field="--person")
+    scope, name = given[0]
+    body = {"scope": scope, "id": name, "until": until, "reason": reason, "revoke": revoke}
+    _ended(session, session.client.post("/lock", body))
+
+
 @click.command(short_help="Lift a stop that someone else placed.")
 @click.argument("id")
 @with_session
@@ -60,6 +91,8 @@ def lift(session: Session, id: str) -> None:  # noqa: A002 - what users see
     answer = session.client.post(f"/stops/{whole_id(session.client, id, STOP)}/lift")
     if session.out.as_json:
         session.out.json(answer)
+    elif answer.get("lift_asked_by"):
+        session.out.line(f"{answer.get('id')} is lifted once another person says so too")
     else:
         session.out.line(f"{answer.get('id')} is lifted")
 

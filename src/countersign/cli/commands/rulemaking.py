@@ -65,6 +65,24 @@ def reject(session: Session, id: str) -> None:  # noqa: A002 - what users see
         session.out.line(f"{answer.get('id')} is {answer.get('state')}")
 
 
+@catalog.command(short_help="Sign your own proposal with a passkey.")
+@click.argument("id")
+@click.option("--browser", is_flag=True, help="Open the page in this machine's browser.")
+@with_session
+def sign(session: Session, id: str, *, browser: bool) -> None:  # noqa: A002 - what users see
+    """Sign proposal ID, which is yours, at the passkey page; where rules are signed, nobody can approve it before."""
+    _by_page(session, "propose", id, browser=browser)
+
+
+@catalog.command(short_help="Approve another's proposal with a passkey.")
+@click.argument("id")
+@click.option("--browser", is_flag=True, help="Open the page in this machine's browser.")
+@with_session
+def adopt(session: Session, id: str, *, browser: bool) -> None:  # noqa: A002 - what users see
+    """Bring proposal ID, which is another author's, into force at the passkey page."""
+    _by_page(session, "adopt", id, browser=browser)
+
+
 @catalog.command(short_help="List proposals, decided ones too.")
 @with_session
 def history(session: Session) -> None:
@@ -105,6 +123,16 @@ def show(session: Session) -> None:
             ("entitlements", entitlements),
         ]
     )
+
+
+def _by_page(session: Session, act: str, given: str, *, browser: bool) -> None:
+    from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
+
+    done = by_page(session, {"act": act, "subject": _whole(given)}, browser=browser)
+    if session.out.as_json:
+        session.out.json(done)
+    else:
+        session.out.line(f"{done.get('id')} is {done.get('state')}")
 
 
 def _told(session: Session, answer: Mapping[str, Any]) -> None:

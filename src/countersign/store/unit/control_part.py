@@ -14,13 +14,20 @@ from countersign.store.unit.part import Part
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
-    """A stop in force: of everything, or of one person, entitlement or provider."""
+    """A stop in force: of everything, or of one person, entitlement or provider.
+
+    Attributes:
+        until: when it ends by itself, which makes it a lock; None for one that somebody has to lift.
+        lift_asked_by: the first of the two who lift it, where two must.
+    """
 
     id: str
     scope: str
     target: str | None
     placed_by: str
     placed_at: datetime
+    until: datetime | None = None
+    lift_asked_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +44,9 @@ class ControlPart(Part):
 
     def stops(self) -> list[Stop]:
         """Return the stops in force."""
-        query = sa.select(schema.stops).where(schema.stops.c.lifted_at.is_(None)).order_by(schema.stops.c.placed_at)
+        table = schema.stops
+        still = sa.or_(table.c.until.is_(None), table.c.until > self.now)
+        query = sa.select(table).where(table.c.lifted_at.is_(None), still).order_by(table.c.placed_at)
         return [
             Stop(**{name: row[name] for name in Stop.__dataclass_fields__})
             for row in self._connection.execute(query).mappings()
@@ -58,6 +67,11 @@ class ControlPart(Part):
         query = sa.update(table).where(table.c.id == stop.id, table.c.lifted_at.is_(None))
         if self._connection.execute(query.values(lifted_by=by, lifted_at=self.now)).rowcount != 1:
             raise Conflict(f"{stop.id} is lifted already")
+
+    def ask_to_lift(self, stop: Stop, *, by: str) -> None:
+        """Note the first of two who lift a stop."""
+        table = schema.stops
+        self._connection.execute(sa.update(table).where(table.c.id == stop.id).values(lift_asked_by=by))
 
     def remembered(self, principal: str, key: str) -> Remembered | None:
         """Return what an idempotency key was first used for."""

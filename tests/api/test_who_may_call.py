@@ -18,6 +18,7 @@ from countersign.domain.passkey import (
     proof_challenge,
     registration_challenge,
     removal_challenge,
+    rules_challenge,
     vouch_challenge,
 )
 from countersign.store import RaisedFinding
@@ -67,6 +68,7 @@ GET /catalog/proposals               | not-permitted | not-permitted | not-permi
 POST /catalog/proposals              | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted
 GET /catalog/proposals/{id}          | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | ok            | ok
 POST /catalog/proposals/{id}/approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | self-review   | ok            | not-permitted
+POST /catalog/proposals/{id}/sign    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-eligible  | not-permitted
 POST /catalog/proposals/{id}/reject  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted
 GET /audit/entries                   | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
 GET /audit/entries?subject=          | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
@@ -228,6 +230,15 @@ def _vouch(api: Api, who: str | None, scene: Scene) -> httpx2.Response:
     return api.post(who, f"/v1/passkeys/{scene.waiting}/vouch", json={"signature": signed})
 
 
+def _sign_rules(api: Api, who: str | None, scene: Scene) -> httpx2.Response:
+    key = SIGNERS.keys.get(_person(who)) or authenticator(_person(who))
+    challenge = rules_challenge(
+        proposal=scene.proposal, digest=scene.proposal_digest, act="propose", author=_person(who)
+    )
+    body = {"digest": scene.proposal_digest, "signature": key.sign(challenge).document()}
+    return api.post(who, f"/v1/catalog/proposals/{scene.proposal}/sign", json=body)
+
+
 def _remove(api: Api, who: str | None, scene: Scene) -> httpx2.Response:
     key = SIGNERS.keys.get(_person(who)) or authenticator(_person(who))
     signed = key.sign(removal_challenge(passkey=scene.passkey, remover=_person(who))).document()
@@ -292,6 +303,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "POST /catalog/proposals/{id}/approve": lambda api, who, scene: api.post(
         who, f"/v1/catalog/proposals/{scene.proposal}/approve", json={"digest": scene.proposal_digest}
     ),
+    "POST /catalog/proposals/{id}/sign": _sign_rules,
     "POST /catalog/proposals/{id}/reject": lambda api, who, scene: api.post(
         who, f"/v1/catalog/proposals/{scene.proposal}/reject"
     ),

@@ -174,7 +174,7 @@ class RuleReader:
             Stopped: no rulebook was ever adopted; nobody may do anything.
             RulesForged: they are not those that were pinned, or not signed as the rules ask.
         """
-        seq = tx.rulebook_seq()
+        seq = tx.pinned_rules()
         with self._lock:
             borne = self._borne
         if borne is None or borne.seq > seq:

@@ -73,5 +73,7 @@ class Tx(
         """Write the recorded facts and the new head; the store calls it as the last act of the transaction."""
         if not self._facts:
             return None
+        log.read_head(self._connection, lock=True)  # whoever holds this is the next in the log: nobody comes in between
+        self.demand_pinned_rules()
         facts, self._facts = self._facts, []
         return log.append(self._connection, facts, now=self.now)

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from countersign.domain.refusals import Conflict
 from countersign.store import schema
 from countersign.store.unit.part import Part
 
@@ -29,6 +30,8 @@ class Rulebook:
 class RulesPart(Part):
     """Rules, people and tokens."""
 
+    _pinned: tuple[int, int] | None = None
+
     def rulebook(self) -> Rulebook | None:
         """Return the rulebook in force."""
         table = schema.rulebooks
@@ -48,10 +51,32 @@ class RulesPart(Part):
         query = sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0))
         return int(self._connection.execute(query).scalar_one())
 
+    def pinned_rules(self) -> int:
+        """Return the rulebook in force by number; this transaction commits only if it and who is disabled stay as they are."""
+        self._pinned = self._rules_now()
+        return self._pinned[0]
+
+    def demand_pinned_rules(self) -> None:
+        """Refuse to commit what was judged by rules that others have changed since; asked when nobody else can commit any more.
+
+        Raises:
+            Conflict: they have.
+        """
+        if self._pinned is not None and self._rules_now() != self._pinned:
+            raise Conflict("the rules changed at the same moment; nothing was done", hint="try again")
+
+    def _rules_now(self) -> tuple[int, int]:
+        seq = sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0)).scalar_subquery()
+        gone = sa.select(sa.func.count()).select_from(schema.disabled).scalar_subquery()
+        found = self._connection.execute(sa.select(seq, gone)).one()
+        return int(found[0]), int(found[1])
+
     def add_rulebook(self, rulebook: Rulebook) -> None:
         """Bring a rulebook into force."""
         values = {name: getattr(rulebook, name) for name in Rulebook.__dataclass_fields__}
         self._insert(schema.rulebooks, values | {"at": self.now})
+        if self._pinned is not None:
+            self._pinned = (self._pinned[0] + 1, self._pinned[1])
 
     def disabled_persons(self) -> frozenset[str]:
         """Return the persons who were disabled at run time."""
@@ -62,6 +87,8 @@ class RulesPart(Part):
         if person in self.disabled_persons():
             return False
         self._insert(schema.disabled, {"person": person, "at": self.now})
+        if self._pinned is not None:
+            self._pinned = (self._pinned[0], self._pinned[1] + 1)
         return True
 
     def add_token(self, *, token_id: str, hashed: str, principal: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.api.signing import Desk, Device, signing_desk
+from tests.issuer import trusted
 
 from countersign.api.browser import form_token_of
 from countersign.domain import device as devices
@@ -63,6 +64,20 @@ def test_after_the_sign_in_the_browser_goes_where_it_wanted_and_nowhere_else(des
     for elsewhere in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "evil"):
         refused = desk.browser().get("/sign-in/to/corp", params={"return_to": elsewhere})
         assert (refused.status_code, refused.json()["field"]) == (422, "return_to")
+
+
+def test_the_door_leads_to_the_only_issuer_or_shows_them_all(desk: Desk) -> None:
+    one = desk.browser().get("/sign-in", params={"return_to": "/r/x?a=b"})
+    assert (one.status_code, one.headers["location"]) == (303, "/sign-in/to/corp?return_to=%2Fr%2Fx%3Fa%3Db")
+    rules = dict(desk.world.catalog)
+    other = trusted(desk.issuer, "second", audience="other", cli_audience=None)
+    del other["cli_audience"]
+    rules["trust"] = {"issuer": [trusted(desk.issuer), other]}
+    desk.world.adopt(catalog=rules)
+    several = desk.browser().get("/sign-in", params={"return_to": '/"><script>'})
+    assert several.text.count("<a href=") == 2
+    assert "<script>" not in several.text
+    assert "default-src 'none'" in several.headers["content-security-policy"]
 
 
 def test_a_command_line_signs_in_with_a_token_that_is_bound_to_its_device_key(desk: Desk) -> None:

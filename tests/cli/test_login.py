@@ -83,6 +83,14 @@ def test_somebody_signs_in_works_and_signs_out(terminal: Terminal) -> None:
     )
 
 
+def test_signing_in_again_ends_the_session_that_was_kept_before(terminal: Terminal) -> None:
+    terminal.login("alice")
+    before = terminal.kept()["access_token"]
+    terminal.login("bob")
+    assert terminal.run("me", "--json").json()["person"] == "bob"
+    assert terminal.desk.run(before, "me").code == 4
+
+
 def test_what_is_kept_is_for_its_owner_s_eyes_and_refused_when_it_is_not(terminal: Terminal) -> None:
     terminal.login()
     (file,) = terminal.home.glob("*.json")

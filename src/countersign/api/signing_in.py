@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Annotated
+from urllib.parse import urlencode
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from countersign.api import browser
 from countersign.api.answers import Answer, Moment, Page
@@ -31,6 +33,10 @@ Jws = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=LONGEST_TOKE
 Opaque = Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", max_length=LONGEST_TOKEN)]
 Spelled = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 MOST_QUERY = 12
+PLAIN_PAGE = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class IssuerAnswer(Answer):
@@ -129,6 +135,20 @@ def revoke_session(broker: TheBroker, caller: Caller, session_id: SessionId) -> 
     """End one of the caller's own sessions; its tokens are worth nothing from here on."""
     ended = broker.sessions.revoke(caller, session_id)
     return _session(ended, current=ended.id == caller.session)
+
+
+@pages.get("/sign-in")
+def choose(broker: TheBroker, return_to: Annotated[str, Query(max_length=500)] = "/") -> Response:
+    """Send a browser to the only identity issuer, or let its person choose among several."""
+    known = broker.sign_in.issuers()
+    ways = [f"/sign-in/to/{issuer.id}?{urlencode({'return_to': return_to})}" for issuer in known]
+    if len(ways) == 1:
+        return RedirectResponse(ways[0], status_code=303)
+    links = "".join(
+        f'<li><a href="{escape(way)}">{escape(issuer.id)}</a></li>' for issuer, way in zip(known, ways, strict=True)
+    )
+    page = f"<!doctype html><title>Countersign</title><h1>Sign in</h1><ul>{links or '<li>Nobody is believed here.</li>'}</ul>"
+    return HTMLResponse(page, headers=PLAIN_PAGE)
 
 
 @pages.get("/sign-in/to/{issuer_id}")

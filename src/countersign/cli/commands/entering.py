@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def login(session: Session, issuer: str | None, *, no_browser: bool, within: int
         browse=browse,
     )
     told = client.post("/sign-in/device", device.shown(chosen.id, answer))
+    _end_before(client.url)
     kept = Kept(
         url=client.url,
         session=text_of(told, "session"),
@@ -116,6 +118,16 @@ def _items(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _row(session: Session, each: Mapping[str, Any]) -> list[object]:
     times = [session.out.time(each.get(name)) for name in ("opened_at", "seen_at", "ends_at")]
     return [each.get("id"), each.get("kind"), each.get("issuer"), *times, "this one" if each.get("current") else ""]
+
+
+def _end_before(url: str) -> None:
+    """End the session that this machine kept before, so that none is left that nobody holds."""
+    from countersign.cli.keeping import load  # noqa: PLC0415 - as login
+
+    kept = load(url)
+    if kept is not None:
+        with suppress(CommandFailed):  # it may be over; if not, it ends by itself, and `sessions` shows it until then
+            _kept_client(url).post(f"/sessions/{kept.session}/revoke")
 
 
 def _chosen(known: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:

@@ -115,10 +115,11 @@ def test_a_rotated_file_that_ends_in_the_middle_of_a_line_is_a_gap(path: Path) -
 
 
 def test_a_line_without_end_is_left_out_and_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "AT_ONCE", 10)
-    write(path, "x" * 25, "one", "two")
+    monkeypatch.setattr(tail, "AT_ONCE", 5)
+    monkeypatch.setattr(tail, "LONGEST_LINE", 10)
+    write(path, "x" * 25, "one", "1234567", "two")
     lines, gaps, _ = drained(path, None)
-    assert lines == ["xxxxx", "one", "two"]
+    assert lines == ["xxxxx", "one", "1234567", "two"]
     assert len(gaps) == 2
 
 

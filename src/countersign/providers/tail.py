@@ -16,8 +16,10 @@ from typing import Any, BinaryIO
 
 from countersign.providers.base import Away
 
-AT_ONCE = 4 * 1024 * 1024
-"""Bytes read at once; a longer line is left out and told of."""
+AT_ONCE = 1024 * 1024
+"""Bytes read at once."""
+LONGEST_LINE = 64 * 1024 * 1024
+"""A longer line is left out and told of."""
 _FINGERPRINT = 256
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".zst", ".lz4"})
 
@@ -81,7 +83,8 @@ class Tail:
             start = max(0, size - AT_ONCE)
             file.seek(start)
             last = file.read(size - start).rfind(b"\n")
-            return _place(file, 0 if last < 0 else start + last + 1)
+            whole = start + last + 1 if last >= 0 else size if start else 0
+            return _place(file, whole)
 
     def read(self, place: Place | None) -> Lines:
         """Return the whole lines behind a place.
@@ -111,12 +114,16 @@ class Tail:
             chunk = file.read(AT_ONCE)
             whole = chunk.rfind(b"\n") + 1
             gaps: list[str] = []
-            if not whole and len(chunk) == AT_ONCE:
-                gaps.append(f"a line longer than {AT_ONCE} bytes was left out")
+            is_full = len(chunk) == AT_ONCE
+            if not whole and is_full:
+                chunk += file.readline(LONGEST_LINE - len(chunk))
+                whole = len(chunk) if chunk.endswith(b"\n") else 0
+            if not whole and len(chunk) >= LONGEST_LINE:
+                gaps.append(f"a line longer than {LONGEST_LINE} bytes was left out")
                 return Lines(lines=(), place=_place(file, offset + len(chunk)), gaps=tuple(gaps), more=True)
             place = _place(file, offset + whole)
             lines = tuple(chunk[:whole].splitlines())
-        if len(chunk) == AT_ONCE:
+        if is_full and whole:
             return Lines(lines=lines, place=place, more=True)
         if next_began:
             if len(chunk) > whole:

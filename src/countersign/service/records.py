@@ -147,6 +147,7 @@ class Records:
                 tx.record(RecordsHeard(actor=ACTOR, subject=source.name, since=state.silent_since))
             for record in batch.records:
                 watching.judge(record)
+            watching.finish()
             tx.move_source(state, replace(state, cursor=batch.cursor, read_at=tx.now, silent_since=None))
         return watching.ended
 

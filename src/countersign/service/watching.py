@@ -7,8 +7,8 @@ wrapped delivery that somebody else opened. Each is a fact, and a living lease t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -40,13 +40,16 @@ class Watching:
     source: str
     guarded: Mapping[str, str]
     ended: int = 0
+    _leases: dict[str, Lease | None] = field(default_factory=dict)
+    _uses: dict[tuple[object, ...], Use] = field(default_factory=dict)
+    _used: dict[str, datetime] = field(default_factory=dict)
 
     def judge(self, record: Record) -> None:
         """Take one record: keep what it says, and act on it where it should not be."""
         if record.act is Act.DELIVERY:
             self._delivery(record)
             return
-        lease = None if record.lease_id is None else self.tx.lease(record.lease_id)
+        lease = self._lease(record.lease_id)
         if lease is None:
             self._unexplained(record)
             return
@@ -56,6 +59,20 @@ class Watching:
             self._alarm(record, lease, "child-token-used", "the token behind a login is for one read and nothing else")
         else:
             self._use(record, lease)
+
+    def finish(self) -> None:
+        """Write what was counted, alike acts together: somebody who does much must not hold up everybody else's writing."""
+        for lease_id, at in self._used.items():
+            self.tx.used(lease_id, at)
+        for use in self._uses.values():
+            self.tx.add_use(use)
+
+    def _lease(self, lease_id: str | None) -> Lease | None:
+        if lease_id is None:
+            return None
+        if lease_id not in self._leases:
+            self._leases[lease_id] = self.tx.lease(lease_id)
+        return self._leases[lease_id]
 
     def _read(self, record: Record, lease: Lease, watch: Watch) -> None:
         """Count draws: one lease, one role, one read."""
@@ -73,25 +90,25 @@ class Watching:
     def _use(self, record: Record, lease: Lease) -> None:
         outside = _is_outside(record, lease)
         if record.outcome is not Outcome.REFUSED:
-            self.tx.used(lease.id, record.at)
+            self._used[lease.id] = max(record.at, self._used.get(lease.id, record.at))
         self._count(record, lease, outside=outside)
         if outside and record.outcome is Outcome.DONE:
             self._alarm(record, lease, "used-outside-its-life", "it served before it was drawn or after it was dead")
 
     def _count(self, record: Record, lease: Lease, *, outside: bool) -> None:
         """Keep an act with those alike, for whoever asks later what was done."""
-        self.tx.add_use(
-            Use(
-                lease_id=lease.id,
-                source=self.source,
-                act=record.act,
-                what=record.what,
-                outcome=record.outcome,
-                outside=outside,
-                count=1,
-                first_at=record.at,
-                last_at=record.at,
-            )
+        key = (lease.id, record.act, record.what, record.outcome, outside)
+        known = self._uses.get(key)
+        self._uses[key] = Use(
+            lease_id=lease.id,
+            source=self.source,
+            act=record.act,
+            what=record.what,
+            outcome=record.outcome,
+            outside=outside,
+            count=1 if known is None else known.count + 1,
+            first_at=record.at if known is None else min(known.first_at, record.at),
+            last_at=record.at if known is None else max(known.last_at, record.at),
         )
 
     def _delivery(self, record: Record) -> None:
@@ -99,12 +116,13 @@ class Watching:
         if record.wrapping is None:
             return
         known = self.tx.wrapping(record.wrapping)
-        lease_id = known.lease_id if known is not None else record.lease_id
-        lease = None if lease_id is None else self.tx.lease(lease_id)
+        lease = self._lease(known.lease_id if known is not None else record.lease_id)
         if lease is None:
             if record.lease_id is not None:
                 self._unexplained(record)
             return
+        if known is not None:
+            self._count(record, lease, outside=False)
         if record.outcome is Outcome.DONE:
             until = known.until if known is not None else record.wrapping_until or record.at + _LONGEST_WRAPPING
             self.tx.keep_wrapping(

@@ -60,6 +60,7 @@ from countersign.service.idling import Idling, why_use_is_unknown
 from countersign.service.inquiries import Inquiries
 from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
+from countersign.service.memory import LogMemory
 from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.office import Office
 from countersign.service.packs import Packs
@@ -126,6 +127,7 @@ def assemble(
     sweep_every: timedelta,
     followers: Sequence[Follower] = (),
     genesis: str | None = None,
+    memory: Path | None = None,
     archive: Archive | None = None,
     randomness: Callable[[int], bytes] = secrets.token_bytes,
     identities: Identities | None = None,
@@ -173,7 +175,7 @@ def assemble(
         ceremonies=Ceremonies(
             office=office, requests=requests, passkeys=passkeys, rulemaking=rulemaking, envelopes=envelopes
         ),
-        issuer=Issuer(office=office, providers=providers, cosigning=cosigning),
+        issuer=Issuer(office=office, providers=providers, cosigning=cosigning, memory=LogMemory(path=memory)),
         sweeper=Sweeper(
             office=office,
             providers=providers,
@@ -403,6 +405,7 @@ def build(settings: Settings) -> Running:
             commits_tokens=_given({name: access.commits_token for name, access in settings.issuers.items()}),
         ),
         genesis=settings.genesis,
+        memory=settings.state_dir / "log-memory.json",
     )
     with store.begin() as tx:
         tx.record(

@@ -87,6 +87,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "provider-away": (503, "The provider does not serve"),
     "not-cosigned": (503, "The witnesses do not vouch"),
     "stopped": (503, "Access is stopped"),
+    "log-rewound": (503, "The log is not what it was"),
     "rules-forged": (503, "The rules in the database are not those that were signed"),
     "log-unavailable": (503, "The log cannot be written"),
 }

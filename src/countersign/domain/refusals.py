@@ -208,3 +208,9 @@ class RulesForged(Refused):
     """The rules in the database are not those that two authors signed; nobody may do anything under them."""
 
     code = "rules-forged"
+
+
+class LogRewound(Refused):
+    """The log is shorter than it was, or has another past; nothing is issued on what it says."""
+
+    code = "log-rewound"

@@ -7,7 +7,7 @@ the outcome before the secret leaves. Whatever goes wrong in between ends in a l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -41,7 +41,8 @@ from countersign.providers.base import (
 )
 from countersign.service.cosigning import Cosigning
 from countersign.service.endings import NEVER_SERVED, end_lease
-from countersign.service.judgement import Judged, judge_for_draw
+from countersign.service.judgement import Judged, demand_as_approved, judge_for_draw
+from countersign.service.memory import LogMemory
 from countersign.service.office import Office, refuse_if_stopped, remember, replayed
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see
@@ -71,6 +72,7 @@ class Issuer:
     office: Office
     providers: Mapping[str, Provider]
     cosigning: Cosigning
+    memory: LogMemory = field(default_factory=LogMemory)
 
     def draw(self, principal: Principal, grant_id: str, *, key: str | None = None) -> Drawn:
         """Redeem a grant for one set of credentials.
@@ -80,6 +82,7 @@ class Issuer:
                 of it (the draw is given back).
         """
         with self.office.attempt(principal, act="draw", subject=grant_id):
+            self.memory.demand_growth(self.office.store)
             # 1. Judge everything again and commit the intent, under the id that whatever comes to exist will bear.
             lease, order, cosigned = self._intend(principal, grant_id, key)
             provider = self.providers[lease.provider]
@@ -117,6 +120,7 @@ class Issuer:
             refuse_if_mistrusted(self.office.configured, rules.catalog.trust)
             prepared = grant.prepare(principal, tx.now)
             judged = judge_for_draw(tx, request, granted_digest=grant.request_digest, rules=rules)
+            demand_as_approved(grant, request, judged.entitlement)
             entitlement = judged.entitlement
             rules.demand_account(principal, entitlement)
             entitlement.demand_second_factor(principal)

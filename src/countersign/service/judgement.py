@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from countersign.domain.entitlement import Entitlement, Factor
 from countersign.domain.envelope import FEWEST_SIGNERS, Envelope, Signature
+from countersign.domain.grant import Grant
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import ApprovalVoid, NobodyCanApprove, NotEligible
 from countersign.domain.request import Request, RequestState
@@ -257,6 +258,22 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
             hint="submit the request again",
         )
     return Judged(entitlement=entitlement, approvers=approvers)
+
+
+def demand_as_approved(grant: Grant, request: Request, entitlement: Entitlement) -> None:
+    """Demand that a grant gives what was approved and no more: a grant is a row that somebody may have widened.
+
+    Raises:
+        ApprovalVoid: it gives something else.
+    """
+    given = (grant.person, grant.entitlement, grant.duration, grant.draws, grant.draw_by - grant.opened_at)
+    approved = (request.person, entitlement.id, request.duration, entitlement.draws, entitlement.draw_ttl)
+    if given != approved:
+        raise ApprovalVoid(
+            f"{grant.id} gives something else than {request.id} asked for",
+            rule="what was approved is what is issued",
+            hint="tell security",
+        )
 
 
 def _unsigned(tx: Tx, request: Request, entitlement: Entitlement, rules: Rules) -> str:

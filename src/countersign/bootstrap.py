@@ -44,6 +44,7 @@ from countersign.scheduler import Beat, Metronome
 from countersign.service.afterwards import Afterwards
 from countersign.service.archiving import Archive, Archiving
 from countersign.service.broker import Broker
+from countersign.service.campaigns import Campaigns
 from countersign.service.ceremonies import Ceremonies
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
@@ -92,6 +93,7 @@ logger = structlog.get_logger(__name__)
 RECONCILE_EVERY = timedelta(seconds=60)
 RECORDS_EVERY = timedelta(seconds=1)
 IDLE_EVERY = timedelta(seconds=2)
+CAMPAIGNS_EVERY = timedelta(seconds=10)
 CHECKPOINT_EVERY = timedelta(seconds=1)
 FOLLOW_EVERY = timedelta(milliseconds=250)
 OLDEST_SWEEP_S = 5.0
@@ -193,6 +195,7 @@ def assemble(
             office=office, followers=[cosigning, *copies, *stops, *followers], me=secrets.token_hex(16)
         ),
         packs=Packs(office=office, publication=publication),
+        campaigns=Campaigns(office=office),
         events=Events(office=office),
         findings=Findings(office=office),
         self_check=SelfCheck(office=office),
@@ -202,6 +205,7 @@ def assemble(
         Beat(name="reconcile", interval=RECONCILE_EVERY, job=broker.reconciler.reconcile),
         Beat(name="records", interval=RECORDS_EVERY, job=broker.records.follow),
         Beat(name="idle", interval=IDLE_EVERY, job=broker.idling.end_unused),
+        Beat(name="campaigns", interval=CAMPAIGNS_EVERY, job=broker.campaigns.close_due),
         Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=broker.evidence.sign_checkpoint),
         Beat(name="self-check", interval=CHECK_EVERY, job=broker.self_check.check_if_due),
         Beat(name="followers", interval=FOLLOW_EVERY, job=broker.followers.follow),

@@ -74,6 +74,11 @@ GET /audit/entries                   | not-permitted | not-permitted | not-permi
 GET /audit/entries?subject=          | ok            | ok            | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
 GET /audit/export                    | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
 GET /audit/pack                      | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
+POST /campaigns                      | not-eligible  | not-eligible  | not-eligible  | ok            | not-eligible  | ok            | ok            | not-eligible  | not-eligible  | not-eligible
+GET /campaigns                       | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /campaigns/{id}                  | not-found     | not-found     | not-found     | ok            | ok            | ok            | ok            | not-found     | not-found     | ok
+POST /campaigns/{id}/decide          | not-eligible  | not-eligible  | not-eligible  | ok            | not-eligible  | ok            | ok            | not-eligible  | not-eligible  | not-eligible
+POST /audit/reviews                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted
 GET /audit/questions/who-had         | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/had             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/late            | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
@@ -129,6 +134,7 @@ class Scene:
     waiting: str
     waiting_digest: str
     page: str
+    campaign: str
 
     def api(self, folder: Path) -> Api:
         shutil.copy(self.database, folder / "copy.db")
@@ -175,6 +181,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         waiting=waiting["id"],
         waiting_digest=waiting["digest"],
         page=api.post("alice", "/v1/passkey-pages", json={"act": "vouch", "subject": waiting["id"]}).json()["id"],
+        campaign=api.post("erin", "/v1/campaigns", json={"groups": ["engineers"], "due_s": 600}).json()["id"],
     )
     api.world.store.close()
     return made
@@ -311,6 +318,17 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /audit/entries?subject=": lambda api, who, scene: api.get(who, f"/v1/audit/entries?subject={scene.pending}"),
     "GET /audit/export": lambda api, who, _: api.get(who, "/v1/audit/export"),
     "GET /audit/pack": lambda api, who, _: api.get(who, f"/v1/audit/pack?since={MOMENT}&until={MOMENT}&sample=1"),
+    "POST /campaigns": lambda api, who, _: api.post(who, "/v1/campaigns", json={"groups": ["engineers"], "due_s": 600}),
+    "GET /campaigns": lambda api, who, _: api.get(who, "/v1/campaigns"),
+    "GET /campaigns/{id}": lambda api, who, scene: api.get(who, f"/v1/campaigns/{scene.campaign}"),
+    "POST /campaigns/{id}/decide": lambda api, who, scene: api.post(
+        who,
+        f"/v1/campaigns/{scene.campaign}/decide",
+        json={"person": "dave", "group": "engineers", "ruling": "keep"},
+    ),
+    "POST /audit/reviews": lambda api, who, _: api.post(
+        who, "/v1/audit/reviews", json={"since": MOMENT, "until": MOMENT, "exceptions": 0}
+    ),
     "GET /audit/questions/who-had": lambda api, who, _: api.get(
         who, f"/v1/audit/questions/who-had?entitlement=orders-db-read&at={MOMENT}"
     ),

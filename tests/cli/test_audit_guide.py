@@ -16,6 +16,8 @@ from countersign.auditlog.meaning import detectors
 GUIDE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", GUIDE, flags=re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("countersign ")]
+HERE = [command for command in COMMANDS if "--witness-key" not in command]
+"""Those that need nobody else; witnesses have tests of their own."""
 
 
 def test_a_stranger_finishes_the_tasks_with_the_commands_as_printed(
@@ -30,12 +32,12 @@ def test_a_stranger_finishes_the_tasks_with_the_commands_as_printed(
     Path("log.vkey").write_text(key_of(desk), encoding="utf-8")
     request = desk.run("erin", "ls", "requests", "--json").json()["items"][0]["id"]
     said: dict[str, str] = {}
-    for command in COMMANDS:
+    for command in HERE:
         args = shlex.split(command.replace("REQUEST", request).replace("GRANT", grant))[1:]
         ran = desk.run("erin", *args, "--utc")
         assert ran.code == 0, (command, ran.err)
         said[args[0]] = said.get(args[0], "") + ran.out + (ran.err if args[0] == "done" else "")
-    assert len(COMMANDS) == 15
+    assert len(COMMANDS) == 19
     assert "no source is declared" in said["done"]
     assert said["verify"].count("the log verifies") == 3
     assert re.search(

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from countersign import __version__
 from countersign.api import (
+    campaigns,
     catalog,
     ceremonies,
     control,
@@ -87,6 +88,7 @@ def make_app(
         done,
         findings,
         packs,
+        campaigns,
     ):
         app.include_router(part.router)
     for router in (ceremonies.mine, ceremonies.page):

@@ -66,6 +66,11 @@ _CLASSES: Mapping[str, _Class] = {
     "lease.overdue": _Class(uid=FINDING, activity=1, severity=HIGH),
     "lease.dead": _Class(uid=USER, activity=19),
     "provider.anomaly": _Class(uid=FINDING, activity=1, severity=HIGH),
+    "campaign.started": _Class(uid=ENTITY, activity=1),
+    "campaign.decided": _Class(uid=ENTITY, activity=3),
+    "campaign.closed": _Class(uid=ENTITY, activity=11),
+    "membership.removed": _Class(uid=USER, activity=17, severity=MEDIUM),
+    "audit.reviewed": _Class(uid=ENTITY, activity=2),
     "stop.placed": _Class(uid=ENTITY, activity=12, severity=MEDIUM),
     "stop.lifted": _Class(uid=ENTITY, activity=13),
     "envelope.proposed": _Class(uid=ENTITY, activity=1),
@@ -75,6 +80,7 @@ _CLASSES: Mapping[str, _Class] = {
     "break-glass.reviewed": _Class(uid=ENTITY, activity=3),
     "break-glass.unreviewed": _Class(uid=FINDING, activity=1, severity=HIGH),
 }
+_OF_PERSONS = frozenset({"person.disabled", "membership.removed"})
 _UNLISTED = _Class(uid=ENTITY, activity=OTHER)
 
 
@@ -139,7 +145,7 @@ class Events:
             self._persons[subject] = data["person"]
         if kind == "lease.dead":
             return self._persons.pop(subject, "unknown")
-        return self._persons.get(subject, subject if kind == "person.disabled" else "unknown")
+        return self._persons.get(subject, subject if kind in _OF_PERSONS else "unknown")
 
     def _user(self, fact: Fact, subject: str, person: str) -> str:
         name = fact["actor"] if fact["type"].startswith("token.") else person

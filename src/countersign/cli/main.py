@@ -64,6 +64,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "verify": ("verifying:verify", "Verify the log, offline."),
             "reconcile": ("reconciling:reconcile", "Compare the log with what others wrote down."),
             "evidence": ("evidencing:evidence", "Write an evidence pack over a period."),
+            "campaign": ("campaigning:campaign", "Have memberships kept or removed, each by somebody's name."),
+            "reviewed": ("campaigning:reviewed", "Record that you reviewed a period."),
             "export": ("exporting:export", "Write the log and its checkpoint into a folder."),
             "policy": ("proving:policy", "Prove what a catalog and a directory let people reach."),
         },

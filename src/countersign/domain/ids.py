@@ -11,8 +11,9 @@ REQUEST, GRANT, LEASE, STOP, PROPOSAL, ENVELOPE = "req_", "grt_", "lse_", "stp_"
 SESSION = "ses_"
 PASSKEY = "psk_"
 PAGE = "pag_"
+CAMPAIGN = "cmp_"
 
-_ID = re.compile(r"(?:req|grt|lse|stp|prp|env|ses|psk|fnd|pag)_[a-z2-7]{16}")
+_ID = re.compile(r"(?:req|grt|lse|stp|prp|env|ses|psk|fnd|pag|cmp)_[a-z2-7]{16}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 

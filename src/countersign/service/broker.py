@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from countersign.service.afterwards import Afterwards
+from countersign.service.campaigns import Campaigns
 from countersign.service.ceremonies import Ceremonies
 from countersign.service.control import Control
 from countersign.service.cosigning import Cosigning
@@ -66,6 +67,7 @@ class Broker:
     publication: Publication
     cosigning: Cosigning
     packs: Packs
+    campaigns: Campaigns
     followers: Followers
     findings: Findings
     self_check: SelfCheck

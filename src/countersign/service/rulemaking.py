@@ -266,6 +266,7 @@ class Rulemaking:
             before = rules.catalog.entitlements.get(entitlement.id)
             if before is None or before.rule_digest != entitlement.rule_digest:
                 tx.set_rule_authors(entitlement.id, {proposal.proposed_by, by})
+        tx.absorb_removals(parsed[1])
         written = rule_texts((rules.catalog, rules.directory), parsed, actor=by)
         tx.record(
             *written,

@@ -192,7 +192,7 @@ class RuleReader:
         asserted = any(issuer.groups_claim is not None for issuer in borne.catalog.trust.issuers.values())
         return Rules(
             catalog=borne.catalog,
-            roster=borne.directory.without(tx.disabled_persons()),
+            roster=borne.directory.without(tx.disabled_persons()).withholding(tx.removed_memberships()),
             authors=_both(borne.authors, self._noted),
             let_in=borne.let_in,
             words=tuple(tx.group_words()) if asserted else (),

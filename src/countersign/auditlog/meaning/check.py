@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning.approvals import Approvals
+from countersign.auditlog.meaning.campaigns import Campaigns
 from countersign.auditlog.meaning.counters import Counters
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.emergencies import Emergencies
@@ -72,7 +73,7 @@ class MeaningCheck:
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
-        outside = Outside(ledger=ledger)
+        outside, campaigns = Outside(ledger=ledger), Campaigns(ledger=ledger)
         signatures = Signatures(ledger=ledger, genesis=genesis)
         self._raised = raised = Raised(ledger=ledger, detectors=Detectors(thresholds))
         self._emergencies = emergencies
@@ -117,6 +118,11 @@ class MeaningCheck:
             "finding.acknowledged": (order.judge_act, raised.acknowledged),
             "provider.anomaly": (order.strange,),
             "records.gap": (order.lost,),
+            "campaign.started": (order.judge_act, campaigns.started),
+            "campaign.decided": (order.judge_act, campaigns.decided),
+            "campaign.closed": (campaigns.closed,),
+            "membership.removed": (campaigns.removed, rules.removed),
+            "audit.reviewed": (order.judge_act,),
             "witness.disputed": (outside.disputed,),
             "envelope.proposed": (order.judge_act, emergencies.proposed),
             "envelope.signed": (order.judge_act, emergencies.signed, signatures.envelope_signed),

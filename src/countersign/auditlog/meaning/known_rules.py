@@ -28,11 +28,13 @@ class KnownRules:
         sections: as `rule_texts` takes them apart.
         authors: by entitlement, who wrote and approved its rule as it stands; none for what stood from the start.
         disabled: who holds nothing any more.
+        withheld: memberships (person, group) that were removed and are still listed.
     """
 
     sections: Mapping[str, Any]
     authors: Mapping[str, frozenset[str]]
     disabled: frozenset[str] = frozenset()
+    withheld: frozenset[tuple[str, str]] = frozenset()
     _within: dict[Environment, Directory] = field(default_factory=dict, repr=False)
     _asks: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
     _seats: dict[tuple[str, str, bool], frozenset[str]] = field(default_factory=dict, repr=False)
@@ -46,11 +48,24 @@ class KnownRules:
             name: self.authors.get(name, frozenset()) if self.rule_digests.get(name) == made else people
             for name, made in following.rule_digests.items()
         }
-        return KnownRules(sections=sections, authors=authors, disabled=self.disabled)
+        listed = following.directory.groups
+        withheld = {(who, group) for who, group in self.withheld if group in listed and who in listed[group].members}
+        return KnownRules(sections=sections, authors=authors, disabled=self.disabled, withheld=frozenset(withheld))
 
     def without(self, person: str) -> KnownRules:
         """Return the rules with one more person disabled."""
-        return KnownRules(sections=self.sections, authors=self.authors, disabled=self.disabled | {person})
+        return KnownRules(
+            sections=self.sections, authors=self.authors, disabled=self.disabled | {person}, withheld=self.withheld
+        )
+
+    def withholding(self, person: str, group: str) -> KnownRules:
+        """Return the rules with one more membership removed."""
+        return KnownRules(
+            sections=self.sections,
+            authors=self.authors,
+            disabled=self.disabled,
+            withheld=self.withheld | {(person, group)},
+        )
 
     @cached_property
     def entitlements(self) -> Mapping[str, Document]:
@@ -89,6 +104,7 @@ class KnownRules:
                 for each in said["groups"]
             },
             disabled=self.disabled,
+            withheld=self.withheld,
         )
 
     def rule(self, entitlement: str, *, emergency: bool) -> tuple[Factor, ...]:

@@ -72,6 +72,12 @@ class Rulebooks:
         if self.now is not None:
             self.change(self.now.without(fact["subject"]), at=fact["at"])
 
+    def removed(self, index: int, fact: Fact) -> None:
+        """A membership that a campaign removed holds no more."""
+        del index
+        if self.now is not None:
+            self.change(self.now.withholding(fact["subject"], fact["data"]["group"]), at=fact["at"])
+
     def change(self, following: KnownRules, *, at: str) -> None:
         """Let other rules be in force."""
         self.before, self.now, self.changed_at = self.now, following, at
@@ -136,14 +142,14 @@ class Rulebooks:
         return self.before is not None and not past(fact["at"], self.changed_at) and holds(self.before, *about)
 
 
-RULE_TYPES = ("rulebook.written", "rulebook.adopted", "person.disabled")
+RULE_TYPES = ("rulebook.written", "rulebook.adopted", "person.disabled", "membership.removed")
 """Types of the facts that say what the rules are."""
 
 
 def rules_at(facts: Iterable[tuple[int, Fact]], moment: str) -> Rulebooks:
     """Return the rules as a log's facts up to a moment tell them; other facts are passed over."""
     told = Rulebooks(ledger=Ledger(thresholds=DEFAULT))
-    tell = dict(zip(RULE_TYPES, (told.wrote, told.adopted, told.disabled), strict=True))
+    tell = dict(zip(RULE_TYPES, (told.wrote, told.adopted, told.disabled, told.removed), strict=True))
     for index, fact in facts:
         if fact["at"] <= moment and fact["type"] in tell:
             tell[fact["type"]](index, fact)

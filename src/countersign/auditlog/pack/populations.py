@@ -21,6 +21,8 @@ POPULATIONS: tuple[tuple[str, str], ...] = (
     ("envelopes", "envelope."),
     ("stops", "stop."),
     ("people", "person."),
+    ("recertification", "campaign."),
+    ("memberships removed", "membership."),
     ("people's tokens, keys and sign-ins", "token."),
     ("refused attempts", "act."),
     ("what providers hold", "provider."),
@@ -82,6 +84,8 @@ class Populations:
                 self._note(index, fact, ("start", "broker", "started", told))
             case "person.disabled":
                 self._note(index, fact, ("person", fact["subject"], "disabled", ""))
+            case "membership.removed":
+                self._note(index, fact, ("role", fact["data"]["group"], "member removed", fact["subject"]))
             case "token.issued" | "token.revoked":
                 data = fact["data"]
                 self._note(index, fact, ("key", data["token"], kind.partition(".")[2], data["principal"]))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from countersign.domain.facts import Fact
 from countersign.store import log
 from countersign.store.log import LogHead
+from countersign.store.unit.campaigns_part import CampaignsPart
 from countersign.store.unit.control_part import ControlPart, Remembered, Stop
 from countersign.store.unit.counters_part import CountersPart
 from countersign.store.unit.due_part import DuePart
@@ -49,6 +50,7 @@ class Tx(
     SignInPart,
     WitnessesPart,
     PasskeysPart,
+    CampaignsPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

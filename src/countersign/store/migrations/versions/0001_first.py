@@ -5,6 +5,7 @@ from alembic import op
 
 from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
 from countersign.store import (
+    campaign_tables,
     counter_tables,
     emergency_tables,
     finding_tables,
@@ -35,6 +36,7 @@ def upgrade() -> None:
         finding_tables,
         signin_tables,
         witness_tables,
+        campaign_tables,
     ):
         for statement in tables.guards(dialect):
             connection.execute(sa.text(statement))

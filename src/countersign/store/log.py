@@ -23,6 +23,12 @@ RAW = tuple(
 )
 """Leaf and hash as bytes, whatever an edit behind the broker's back made of them: such a row is named, not stumbled over."""
 
+# Built once: building a statement costs about as much as running it, and every state change appends.
+_READ_HEAD = sa.select(schema.log_head)
+_LOCK_HEAD = _READ_HEAD.with_for_update()
+_MOVE_HEAD = sa.update(schema.log_head)
+_ADD_FACTS, _ADD_OPENINGS = sa.insert(schema.facts), sa.insert(schema.openings)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogHead:
@@ -41,17 +47,23 @@ def read_head(connection: sa.Connection, *, lock: bool = False) -> LogHead:
         connection: inside a transaction.
         lock: keep others from appending until the transaction ends.
     """
-    query = sa.select(schema.log_head)
-    row = connection.execute(query.with_for_update() if lock else query).mappings().one()
-    return LogHead(size=row["size"], root=row["root"], frontier=Frontier.decode(row["frontier"]), at=row["at"])
+    row = connection.execute(_LOCK_HEAD if lock else _READ_HEAD).one()
+    return LogHead(size=row.size, root=row.root, frontier=Frontier.decode(row.frontier), at=row.at)
 
 
-def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime) -> LogHead:
+def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, head: LogHead | None = None) -> LogHead:
     """Append facts and move the head; commits or vanishes with the caller's transaction.
 
     The time of an entry never runs behind that of the entry before it.
+
+    Args:
+        connection: inside a writing transaction.
+        facts: in order.
+        now: the transaction's time.
+        head: the head as this transaction read it, if nobody else can have moved it since; otherwise it is read and locked.
     """
-    head = read_head(connection, lock=True)
+    if head is None:
+        head = read_head(connection, lock=True)
     at = now if head.at is None else max(now, head.at)
     rows: list[dict[str, Any]] = []
     openings: list[dict[str, Any]] = []
@@ -74,12 +86,12 @@ def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime) -
             for name, sealed in fact.openings().items()
         ]
     frontier = head.frontier.extend([row["leaf_hash"] for row in rows])
-    connection.execute(sa.insert(schema.facts), rows)
+    connection.execute(_ADD_FACTS, rows)
     if openings:
-        connection.execute(sa.insert(schema.openings), openings)
+        connection.execute(_ADD_OPENINGS, openings)
     grown = LogHead(size=frontier.size, root=frontier.root(), frontier=frontier, at=at)
     values = {"size": grown.size, "root": grown.root, "frontier": frontier.encode(), "at": at}
-    connection.execute(sa.update(schema.log_head).values(**values))
+    connection.execute(_MOVE_HEAD, values)
     return grown
 
 

@@ -63,8 +63,10 @@ class Tx(
         """Bind to an open transaction whose clock says `clock`."""
         self._connection = connection
         self._facts: list[Fact] = []
-        newest = log.read_head(connection).at
-        self.now = clock if newest is None else max(clock, newest)
+        head = log.read_head(connection)
+        # SQLite's writer holds the only write lock from the beginning, so the head stays as it is; elsewhere others append.
+        self._head = head if connection.dialect.name == "sqlite" else None
+        self.now = clock if head.at is None else max(clock, head.at)
         self.clock_behind = self.now - clock
 
     def record(self, *facts: Fact) -> None:
@@ -78,4 +80,5 @@ class Tx(
         log.read_head(self._connection, lock=True)  # whoever holds this is the next in the log: nobody comes in between
         self.demand_pinned_rules()
         facts, self._facts = self._facts, []
-        return log.append(self._connection, facts, now=self.now)
+        self._head, head = None, self._head
+        return log.append(self._connection, facts, now=self.now, head=head)

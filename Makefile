@@ -50,8 +50,8 @@ mutants: $(VENV)/.dev ## break each rule, one at a time, and show which tests no
 e2e: $(VENV)/.dev ## the passkey page in a headless Chromium (found on the PATH) with a virtual authenticator
 	@$(RUN) -m pytest -q -m e2e tests/e2e
 
-nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, as many coalitions, 500 ends under a login hammer
-	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py
+nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, as many coalitions, 10,000 clean logs, 500 ends under a login hammer
+	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py tests/auditlog/test_verify.py
 	@COUNTERSIGN_HAMMER_RUNS=500 $(RUN) -m pytest -q tests/providers/vault/test_hammer.py
 
 lock: $(VENV)/.dev ## resolve the lock files anew from pyproject.toml

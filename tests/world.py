@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.auditlog.signer import Ed25519Signer
+from countersign.auditlog.signer import Ed25519Signer, LogSigner
 from countersign.bootstrap import Running, assemble
 from countersign.domain.people import Principal
 from countersign.domain.request import Request
@@ -121,7 +121,7 @@ class World:
     directory: dict[str, Any] = field(default_factory=lambda: DIRECTORY)
     followers: Sequence[Follower] = field(default=(), init=False)
     sources: list[RecordSource] = field(default_factory=list, init=False)
-    signer: Ed25519Signer = field(default=SIGNER, init=False)
+    signer: LogSigner = field(default=SIGNER, init=False)
     archive: Any = field(default=None, init=False)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,6 +18,7 @@ from countersign.auditlog.note import (
     CosignatureVerifier,
     Ed25519Verifier,
     Signature,
+    Signer,
     cosigned_message,
     key_id,
     unbase64,
@@ -27,6 +29,17 @@ _PREFIX = "PRIVATE+KEY"
 
 class KeyFileRefused(ValueError):
     """A key file that others can read, that is not ours, or that holds no key."""
+
+
+class CannotSign(Exception):
+    """The key cannot be used now; nothing was signed."""
+
+
+class LogSigner(Signer, Protocol):
+    """The log's own key, wherever it lives."""
+
+    def verifier(self) -> Ed25519Verifier:
+        """Return the public half; whoever keeps the key is not asked for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

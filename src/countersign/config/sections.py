@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from countersign.config.logkeys import is_log_key
 from countersign.config.problems import expected
 from countersign.config.secretfile import read_secret
 from countersign.config.webhooksecret import UnfitSecret, read_webhook_secret
@@ -105,6 +106,28 @@ class OpenBao(Section):
     ca_file: Path | None = None
     wrap_ttl_s: Annotated[int, Field(ge=1, le=120)] = 60
     audit_log: Path | None = None
+
+
+class LogTransit(Section):
+    """The log's key in OpenBao's transit engine, and a login of its own that may sign with it and nothing else.
+
+    Attributes:
+        mount: of the engine.
+        key: its name there; of type ed25519, not exportable.
+        key_version: the version that signs.
+        vkey: its public half under the log's name; what OpenBao signs is held against it.
+    """
+
+    addr: Address
+    role_id: SecretStr
+    role_id_file: Path | None = None
+    secret_id: SecretStr
+    secret_id_file: Path | None = None
+    ca_file: Path | None = None
+    mount: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,63}$")] = "transit"
+    key: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,63}$")]
+    key_version: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    vkey: Annotated[str, Field(max_length=400), AfterValidator(is_log_key)]
 
 
 class AwsAccount(Section):

@@ -28,6 +28,7 @@ from countersign.config.sections import (
     Aws,
     DatabaseUrl,
     IssuerAccess,
+    LogTransit,
     OpenBao,
     Receiver,
     TargetAccess,
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
         allowed_hosts: further names by which callers may address the broker, besides those of the loopback.
         log_public: serve the log's files to whoever reaches the broker, rather than to auditors alone.
         sweep_interval_s: seconds between sweeps.
+        log_transit: the log's key at OpenBao; without it the key lies in the file `log_key_path`.
         archive: where the log is copied so that nobody can change it.
         targets: by target id, how to reach a target itself.
         webhooks: by name, who is posted the log or notices of emergencies.
@@ -109,6 +111,7 @@ class Settings(BaseSettings):
     openbao: OpenBao | None = None
     aws: Aws | None = None
     archive: ArchiveBucket | None = None
+    log_transit: LogTransit | None = None
     targets: dict[Name, TargetAccess] = Field(default_factory=dict)
     webhooks: dict[Receiver, WebhookAccess] = Field(default_factory=dict)
     stream_path: Path | None = None

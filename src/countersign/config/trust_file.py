@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from countersign.auditlog.note import NotAKey
 from countersign.auditlog.witnessing import read_witness_key
 from countersign.config.issuer_file import IssuerTable
+from countersign.config.logkeys import is_log_key
 from countersign.config.problems import expected
 from countersign.config.sections import Address, Receiver
 from countersign.config.signing_file import PasskeyTable, SigningTable
@@ -66,6 +67,9 @@ class TrustTable(Table):
             raise expected("each passkey once")
         return self
 
+    log_keys: Annotated[
+        tuple[Annotated[str, Field(max_length=400), AfterValidator(is_log_key)], ...], Field(strict=False)
+    ] = ()
     legal_hold: bool = False
     witness: Annotated[tuple[WitnessTable, ...], Field(strict=False, max_length=MOST_WITNESSES)] = ()
     witness_quorum: Annotated[int, Field(ge=0, le=MOST_WITNESSES)] = 0
@@ -87,6 +91,7 @@ class TrustTable(Table):
             thresholds=MappingProxyType(self.thresholds.model_dump(exclude_none=True)),
             notices=MappingProxyType({group: tuple(names) for group, names in self.notices.items()}),
             issuers=MappingProxyType({each.id: each.meaning() for each in self.issuer}),
+            log_keys=self.log_keys,
             legal_hold=self.legal_hold,
             witnesses=tuple(TrustedWitness(name=each.name, vkey=each.vkey, url=each.url) for each in self.witness),
             witness_quorum=self.witness_quorum,

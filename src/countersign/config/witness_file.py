@@ -7,19 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from countersign.auditlog.note import Ed25519Verifier, NotAKey, read_vkey
+from countersign.auditlog.note import Ed25519Verifier, read_vkey
+from countersign.config.logkeys import is_log_key, log_verifier
 from countersign.config.problems import ConfigError, expected, problems_of
 from countersign.config.tomlfile import read_toml
-
-
-def _is_log_key(text: str) -> str:
-    try:
-        verifier = read_vkey(text)
-    except NotAKey:
-        raise expected("a log's public key (name+id+key)") from None
-    if not isinstance(verifier, Ed25519Verifier):
-        raise expected("a log's public key, of type 0x01")
-    return text
 
 
 class _Table(BaseModel):
@@ -34,7 +25,7 @@ class LogTable(_Table):
         silence_s: seconds without a checkpoint that was cosigned, after which an alarm is raised.
     """
 
-    keys: Annotated[list[Annotated[str, AfterValidator(_is_log_key)]], Field(min_length=1, max_length=16)]
+    keys: Annotated[list[Annotated[str, AfterValidator(is_log_key)]], Field(min_length=1, max_length=16)]
     silence_s: Annotated[int, Field(ge=5, le=31_536_000)] | None = None
 
     @model_validator(mode="after")
@@ -45,8 +36,7 @@ class LogTable(_Table):
 
     def verifiers(self) -> list[Ed25519Verifier]:
         """Return the keys."""
-        found = [read_vkey(key) for key in self.keys]
-        return [one for one in found if isinstance(one, Ed25519Verifier)]
+        return [log_verifier(key) for key in self.keys]
 
 
 class WitnessSettings(_Table):

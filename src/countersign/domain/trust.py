@@ -48,6 +48,7 @@ class Trust:
         thresholds: from where on the detectors tell of something, where that differs from what they do by themselves.
         notices: by group, the webhooks by which its members are told when they were skipped in an emergency.
         issuers: by id, whose words about identities are believed.
+        log_keys: the public keys that may sign the log, of which one does; none leaves it to the settings.
         legal_hold: keep all of it beyond its time too, until this is countersigned away again.
         witnesses: who is asked to cosign checkpoints.
         witness_quorum: how many of them make a checkpoint cosigned; zero only where there are none.
@@ -61,6 +62,7 @@ class Trust:
     thresholds: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     issuers: Mapping[str, Issuer] = field(default_factory=lambda: MappingProxyType({}))
+    log_keys: tuple[str, ...] = ()
     legal_hold: bool = False
     witnesses: tuple[TrustedWitness, ...] = ()
     witness_quorum: int = 0
@@ -90,6 +92,8 @@ class Trust:
             said["log_origin"] = self.log_origin
         if self.retention_days != SIX_YEARS_DAYS:
             said["retention_days"] = self.retention_days
+        if self.log_keys:
+            said["log_keys"] = list(self.log_keys)
         if self.legal_hold:
             said["legal_hold"] = True
         if self.witnesses:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
 from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
-from countersign.auditlog.note import Signature, Signer
+from countersign.auditlog.note import Signature
+from countersign.auditlog.signer import CannotSign, LogSigner
 from countersign.auditlog.witnessing import read_witness_key, with_cosignatures
 from countersign.service.office import Office
+
+logger = structlog.get_logger(__name__)
 
 WITNESSES_WITHIN = timedelta(seconds=60)
 """How long an older checkpoint is shown because the newer ones are not cosigned yet."""
@@ -19,21 +24,37 @@ class Evidence:
     """Signs what the log says. The head is read committed, so that nothing is signed that a crash could undo."""
 
     office: Office
-    signer: Signer
+    signer: LogSigner
 
     def sign_checkpoint(self) -> str | None:
         """Sign the log's size and root if it has grown since the last checkpoint; return the newest signed note.
 
+        The key is asked outside any transaction: it may be away for seconds, and nobody's writing waits for it. While it is
+        away, or is none of those that were countersigned, checkpoints lag and everything else goes on.
+
         Returns:
-            A C2SP signed note, or None while the log is empty.
+            A C2SP signed note, or None while nothing is signed.
         """
+        with self.office.store.read() as tx:
+            head, newest = tx.head(), tx.newest_checkpoint()
+            keys = self.office.rules.current(tx).catalog.trust.log_keys if tx.rulebook_seq() else ()
+        signed = None if newest is None else newest[1]
+        if head.size == 0 or (newest is not None and newest[0] == head.size):
+            return signed
+        if keys and self.signer.verifier().vkey() not in keys:
+            logger.error("the log's key is none of those that were countersigned; nothing is signed")
+            return signed
+        checkpoint = Checkpoint(origin=self.signer.name, size=head.size, root=head.root)
+        try:
+            note = sign_checkpoint(checkpoint, [self.signer])
+        except CannotSign as trouble:
+            logger.error("the log's key cannot be used; checkpoints lag", trouble=str(trouble))  # noqa: TRY400 - no fault of ours
+            return signed
         with self.office.store.begin() as tx:
             tx.serialise("checkpoint")
-            head, newest = tx.head(), tx.newest_checkpoint()
-            if head.size == 0 or (newest is not None and newest[0] == head.size):
-                return None if newest is None else newest[1]
-            checkpoint = Checkpoint(origin=self.signer.name, size=head.size, root=head.root)
-            note = sign_checkpoint(checkpoint, [self.signer])
+            newest = tx.newest_checkpoint()
+            if newest is not None and newest[0] >= head.size:
+                return newest[1]
             tx.add_checkpoint(head, note)
         return note
 

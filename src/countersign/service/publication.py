@@ -12,10 +12,9 @@ from threading import Lock
 from countersign.auditlog.checkpoint import Checkpoint, open_checkpoint
 from countersign.auditlog.note import Ed25519Verifier
 from countersign.auditlog.proof import LogProof
-from countersign.auditlog.signer import Ed25519Signer
 from countersign.auditlog.tiles import Tile, encode_bundle, tile_bytes
 from countersign.auditlog.tree import Tree
-from countersign.domain.refusals import Invalid, LogUnavailable, NotFound
+from countersign.domain.refusals import Invalid, NotFound
 from countersign.service.evidence import Evidence
 from countersign.service.office import Office
 
@@ -105,10 +104,7 @@ class Publication:
         return open_checkpoint(note.encode("utf-8"), [self._verifier()]).checkpoint
 
     def _verifier(self) -> Ed25519Verifier:
-        signer = self.evidence.signer
-        if not isinstance(signer, Ed25519Signer):
-            raise LogUnavailable("the log's public key is not known here")
-        return signer.verifier()
+        return self.evidence.signer.verifier()
 
     def _grow(self, size: int) -> None:
         if self._tree.size < size:

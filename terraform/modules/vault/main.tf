@@ -102,3 +102,37 @@ resource "vault_database_secret_backend_role" "role" {
   ]
   revocation_statements = ["SELECT countersign.expire_lease('{{name}}')"]
 }
+
+# The log's key, and a login of its own that may sign with it; the broker's other login cannot, and this one can nothing else.
+resource "vault_mount" "transit" {
+  count = var.log_key == null ? 0 : 1
+  path  = var.log_key.mount
+  type  = "transit"
+}
+
+resource "vault_transit_secret_backend_key" "log" {
+  count   = var.log_key == null ? 0 : 1
+  backend = vault_mount.transit[0].path
+  name    = var.log_key.name
+  type    = "ed25519"
+}
+
+resource "vault_policy" "log_key" {
+  count = var.log_key == null ? 0 : 1
+  name  = "countersign-log-key"
+  policy = templatefile("${path.module}/policies/log-key.hcl", {
+    mount = var.log_key.mount
+    key   = var.log_key.name
+  })
+}
+
+resource "vault_approle_auth_backend_role" "log_key" {
+  count                   = var.log_key == null ? 0 : 1
+  backend                 = vault_auth_backend.approle.path
+  role_name               = "countersign-log-key"
+  token_policies          = [vault_policy.log_key[0].name]
+  token_no_default_policy = true
+  token_period            = 1200
+  token_bound_cidrs       = var.broker_cidrs
+  secret_id_bound_cidrs   = var.broker_cidrs
+}

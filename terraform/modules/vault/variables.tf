@@ -58,3 +58,12 @@ variable "broker_cidrs" {
     error_message = "Name the broker's addresses."
   }
 }
+
+variable "log_key" {
+  description = "Keep the log's signing key in a transit engine at this mount; null leaves it in a file of the broker's."
+  type = object({
+    mount = optional(string, "transit")
+    name  = optional(string, "countersign-log")
+  })
+  default = null
+}

@@ -76,8 +76,10 @@ def _grants(tx: Tx, log: Log) -> Iterator[str]:
         live = [
             lease for lease in tx.leases(grant_id=grant.id) if lease.state in (LeaseState.PREPARED, LeaseState.ACTIVE)
         ]
-        if live and grant.state is not GrantState.OPEN:
-            yield f"{grant.id} is {grant.state} and {live[0].id} is {live[0].state}"
+        due = [lease for lease in live if lease.state is LeaseState.ACTIVE and lease.not_after <= tx.now]
+        if grant.state is not GrantState.OPEN and (left := [lease for lease in live if lease not in due]):
+            yield f"{grant.id} is {grant.state} and {left[0].id} is {left[0].state}"
+        yield from (f"{lease.id} is past its time and not due" for lease in due if lease.due > tx.now)
         if len(live) > grant.draws_used:
             yield f"{grant.id} counts {grant.draws_used} draws and has {len(live)} leases"
 

@@ -118,7 +118,16 @@ class WatchedProvider(FakeProvider):
         if order.grants != item["grants"]:
             yield "it gives what the entitlement does not"
         yield from self._times(order, log, statement["duration_s"], item)
-        yield from self._people(order, log, item, asked["data"]["digest"])
+        mark = statement.get("emergency")
+        if mark is not None and statement["duration_s"] > item["break_glass"]["max_duration_s"]:
+            yield "an emergency is longer than one may be"
+        if mark is not None and not log.about(order.grant_id, "break-glass.opened"):
+            yield "nobody was told of an emergency"
+        if mark is not None and mark["envelope"] is not None:
+            yield from self._envelope(order, log, item, mark["envelope"])
+        else:
+            rule = item["review"] if mark is None else item["break_glass"]["review"]
+            yield from self._people(order, log, item | {"review": rule}, asked["data"]["digest"])
 
     def _intent(self, order: Order, log: Log) -> Iterator[str]:
         with self.world.store.read() as tx:
@@ -147,6 +156,26 @@ class WatchedProvider(FakeProvider):
         concerning = {"all", f"person {order.person}", f"entitlement {order.entitlement}", "provider fake"}
         for scope in log.stops() & concerning:
             yield f"access is stopped: {scope}"
+
+    def _envelope(self, order: Order, log: Log, item: dict[str, Any], name: str) -> Iterator[str]:
+        people = People(file=self.world.directory, disabled=log.disabled())
+        authors = self.authors.get(order.entitlement, set())
+        [proposed] = log.about(name, "envelope.proposed")
+        says = proposed["data"]["statement"]
+        signed = {fact["actor"] for fact in log.about(name, "envelope.signed")}
+        opened = [
+            fact["data"]["statement"]
+            for fact in log.of("request.submitted")
+            if (fact["data"]["statement"].get("emergency") or {}).get("envelope") == name
+        ]
+        if order.person in {proposed["actor"], *signed} | authors or order.person not in people.holders("on-call"):
+            yield f"{order.person} may not open {name}"
+        if len(signed - authors) < 2 or not people.fill(item["review"], signed - {order.person} - authors):
+            yield f"{sorted(signed)} do not fill {item['review']} by {name}"
+        if len(opened) > says["uses"] or any(each["duration_s"] > says["max_duration_s"] for each in opened):
+            yield f"{name} was opened too often or for too long"
+        if log.about(name, "envelope.revoked"):
+            yield f"{name} was revoked"
 
     def _people(self, order: Order, log: Log, item: dict[str, Any], digest: str) -> Iterator[str]:
         people = People(file=self.world.directory, disabled=log.disabled())

@@ -18,6 +18,7 @@ from tests.service.invariants import Broken, check
 from tests.service.oracle import Inline, WatchedProvider
 from tests.world import CATALOG, DIRECTORY, World, entitlement
 
+from countersign.domain.emergency import Emergency, Verdict
 from countersign.domain.lease import Cause, LeaseState
 from countersign.domain.refusals import Refused
 from countersign.domain.review import Decision
@@ -35,7 +36,7 @@ TOGGLED = (
     ("security", "carol"),
     ("security", "dave"),
 )
-EVERYBODY = ("alice", "alice-laptop", "bob", "bob-bot", "carol", "dave", "frank", "olga", "oscar", "erin")
+EVERYBODY = ("alice", "alice-laptop", "bob", "bob-bot", "carol", "dave", "frank", "olga", "oscar", "erin", "nina")
 ASKING = ("alice", "alice-laptop", "dave", "bob", "frank")
 SIGNING = ("bob", "bob-bot", "carol", "alice", "alice-laptop", "dave", "frank", "olga")
 CAPS = {"open_per_person": 3, "pending_per_person": 6, "seconds_per_person_day": 7200}
@@ -46,8 +47,22 @@ ITEMS = [
     entitlement("orders-db-write", review=TWO, caps=CAPS, parameters={"table": {"values": ["orders", "items"]}}),
     entitlement("orders-db-pair", review=[{"group": "orders-owners", "count": 2}], caps=CAPS, target="other-db"),
     entitlement("orders-db-wrapped", delivery="wrapped", caps=CAPS, target="other-db"),
+    entitlement(
+        "orders-db-root",
+        review=TWO,
+        caps=CAPS,
+        requesters=["engineers", "night-shift"],
+        break_glass={
+            "review": [{"group": "orders-owners", "count": 1}],
+            "max_duration_s": 600,
+            "after_review_s": 3600,
+            "per_incident": 2,
+        },
+    ),
 ]
+ROOT = "orders-db-root"
 people = st.sampled_from(EVERYBODY)
+incidents = st.sampled_from(["INC-1", "INC-2"])
 which = st.integers(0, 7)
 words = st.tuples(
     st.sampled_from(SIGNING),
@@ -64,6 +79,8 @@ def opening_directory() -> dict[str, Any]:
     """Return the directory at the beginning: dave, who asks, may also sign."""
     directory = copy.deepcopy(DIRECTORY)
     directory["principal"] += [{"id": "alice-ci", "person": "alice", "human": False}]
+    directory["group"] += [{"id": "night-shift", "members": ["dave", "nina"], "roles": ["requester", "on-call"]}]
+    directory["person"] += [{"id": "nina", "name": "Nina"}]
     toggle(directory, "orders-owners", "dave")
     return directory
 
@@ -88,6 +105,7 @@ class Histories(RuleBasedStateMachine):
         self.requests: list[str] = []
         self.grants: list[str] = []
         self.stops: list[str] = []
+        self.envelopes: list[str] = []
         self.served: dict[str, list[str]] = {}
         self.restart()
 
@@ -126,8 +144,13 @@ class Histories(RuleBasedStateMachine):
         with self._try():
             parameters = {"table": "orders"} if "parameters" in item else {}
             request = self.world.ask(who, item["id"], seconds=seconds, parameters=parameters)
-            self.requests.append(request.id)
-            self.provider.pinned[request.id] = copy.deepcopy(item)
+            self._asked(request.id, item["id"])
+
+    def _asked(self, request_id: str, what: str) -> None:
+        """Remember a request, and the entitlement as its file has it now."""
+        [item] = [each for each in self.world.catalog["entitlement"] if each["id"] == what]
+        self.requests.append(request_id)
+        self.provider.pinned[request_id] = copy.deepcopy(item)
 
     @precondition(lambda self: self.requests)
     @rule(word=words, which=which)
@@ -155,6 +178,83 @@ class Histories(RuleBasedStateMachine):
             grant = tx.grant_of_request(self.requests[-1])
         if grant is not None:
             self._draw(who, grant.id)
+
+    # --- emergencies ----------------------------------------------------------------------------------------------------
+
+    @rule(who=st.sampled_from([*ASKING, "nina"]), incident=incidents, signing=st.lists(words, max_size=2))
+    def ask_in_an_emergency_and_draw(self, who: str, incident: str, signing: list[tuple[str, Decision, bool]]) -> None:
+        asked = len(self.requests)
+        with self._try():
+            request = self.world.ask(who, ROOT, seconds=300, emergency=Emergency(incident=incident))
+            self._asked(request.id, ROOT)
+        if len(self.requests) == asked:
+            return
+        for signer, decision, right in signing:
+            self.review(signer, 0, decision, right=right)
+        with self.world.store.read() as tx:
+            grant = tx.grant_of_request(self.requests[-1])
+        if grant is not None:
+            self._draw(who, grant.id)
+
+    @rule(who=st.sampled_from(SIGNING), signing=st.lists(st.sampled_from(SIGNING), max_size=3), uses=st.integers(1, 2))
+    def write_and_sign_an_envelope(self, who: str, signing: list[str], uses: int) -> None:
+        envelopes = self.world.broker.envelopes
+        with self._try():
+            view = envelopes.propose(
+                self.world.principal(who),
+                entitlement_id=ROOT,
+                not_before=None,
+                valid_s=86400,
+                uses=uses,
+                max_duration_s=300,
+            )
+            self.envelopes.append(view.envelope.id)
+            for signer in signing:
+                with self._try():
+                    envelopes.sign(self.world.principal(signer), view.envelope.id, digest=view.envelope.digest)
+
+    @precondition(lambda self: self.envelopes)
+    @rule(who=st.sampled_from(["nina", "dave", "carol", "alice"]), which=which, incident=incidents)
+    def open_an_envelope_and_draw(self, who: str, which: int, incident: str) -> None:
+        with self._try():
+            request = self.world.broker.envelopes.open(
+                self.world.principal(who),
+                self.envelopes[-1 - which % len(self.envelopes)],
+                incident=incident,
+                drill=False,
+                duration_s=300,
+                parameters={},
+                reason="nobody answers",
+            )
+            self._asked(request.id, ROOT)
+            with self.world.store.read() as tx:
+                grant = tx.grant_of_request(request.id)
+            if grant is not None:
+                self._draw(who, grant.id)
+
+    @precondition(lambda self: self.envelopes)
+    @rule(who=people, which=which, seldom=seldom)
+    def revoke_an_envelope(self, who: str, which: int, *, seldom: bool) -> None:
+        if not seldom:
+            return
+        with self._try():
+            self.world.broker.envelopes.revoke(
+                self.world.principal(who), self.envelopes[-1 - which % len(self.envelopes)]
+            )
+
+    @precondition(lambda self: self.grants)
+    @rule(who=people, which=which)
+    def say_afterwards(self, who: str, which: int) -> None:
+        grant_id = self.grants[-1 - which % len(self.grants)]
+        with self._try():
+            said = self.world.broker.afterwards.review(
+                self.world.principal(who), grant_id, verdict=Verdict.JUSTIFIED, comment="I looked"
+            )
+            person = self.world.principal(who).person
+            if person in {said.person, *said.granters}:
+                raise Broken(f"{who} said of his own emergency that it was right")
+
+    # --- what follows ---------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.requests)
     @rule(who=people, which=which)

@@ -69,6 +69,7 @@ from countersign.service.passkeys import Passkeys
 from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
+from countersign.service.reads import Reads
 from countersign.service.reconciler import Reconciler
 from countersign.service.records import Records
 from countersign.service.requests import Requests
@@ -198,6 +199,7 @@ def assemble(
         campaigns=Campaigns(office=office),
         events=Events(office=office),
         findings=Findings(office=office),
+        reads=Reads(office=office, questions=Questions(office=office, submissions=submissions)),
         self_check=SelfCheck(office=office),
     )
     beats = [

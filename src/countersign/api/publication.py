@@ -32,6 +32,7 @@ async def _published(request: Request) -> Publication:
         _, roles = await anyio.to_thread.run_sync(broker.questions.roles, principal)
         if Role.AUDITOR not in roles:
             raise NotFound("there is no such file for you", rule="only auditors read the log here")
+        await anyio.to_thread.run_sync(broker.reads.files_shown, principal)
     return broker.publication
 
 

@@ -54,8 +54,8 @@ def list_requests(
 
 @router.get("/requests/{request_id}", responses=documented(404), summary="One request")
 def read_request(broker: TheBroker, caller: Caller, request_id: RequestId) -> RequestAnswer:
-    """Return a request to its parties."""
-    return request_answer(broker.questions.request(caller, request_id))
+    """Return a request to its parties. The first look of somebody who may sign it is recorded."""
+    return request_answer(broker.reads.look(caller, request_id))
 
 
 @router.post(

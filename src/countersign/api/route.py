@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from enum import Enum
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -19,6 +21,12 @@ from countersign.domain.refusals import Invalid, Unauthenticated
 from countersign.service.broker import Broker
 
 LONGEST_TOKEN = 512
+SELF_TOLD = ("/v1/audit/questions/", "/v1/audit/findings", "/v1/audit/pack")
+"""Calls that record what was asked and how much was answered."""
+UNTOLD = frozenset({"/v1/log/checkpoint", "/v1/entitlements"})
+"""Calls whose answer is everybody's to know."""
+OWN: frozenset[str | Enum] = frozenset({"me", "sign-in"})
+"""Tags of calls about the caller himself."""
 
 
 class _Read(Request):
@@ -46,12 +54,18 @@ class OpenRoute(APIRoute):
             _demand_single(request, queries)
             if writes:
                 request = await _read(request, takes_body=takes_body)
-            return await handle(request)
+            response = await handle(request)
+            if not writes:
+                await self.tell(request, response)
+            return response
 
         return guarded
 
     async def let_in(self, request: Request) -> None:
         """Let everybody in."""
+
+    async def tell(self, request: Request, response: Response) -> None:
+        """Record that something was read, before it is shown."""
 
 
 class GuardedRoute(OpenRoute):
@@ -64,6 +78,16 @@ class GuardedRoute(OpenRoute):
             Unauthenticated, CrossSite: as `admit` says.
         """
         request.state.principal = await anyio.to_thread.run_sync(admit, request)
+
+    async def tell(self, request: Request, response: Response) -> None:
+        """Record what an auditor is about to be shown. Calls that say themselves what they answered are not told of twice."""
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            return
+        if self.path_format in UNTOLD or self.path_format.startswith(SELF_TOLD) or OWN & set(self.tags):
+            return
+        about = {**request.query_params, **{name: str(value) for name, value in request.path_params.items()}}
+        call = f"GET {self.path_format.removeprefix('/v1')}"
+        await anyio.to_thread.run_sync(broker_of(request).reads.shown, request.state.principal, call, about)
 
 
 def admit(request: Request) -> Principal:

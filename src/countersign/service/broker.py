@@ -26,6 +26,7 @@ from countersign.service.passkeys import Passkeys
 from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
+from countersign.service.reads import Reads
 from countersign.service.reconciler import Reconciler
 from countersign.service.records import Records
 from countersign.service.requests import Requests
@@ -70,5 +71,6 @@ class Broker:
     campaigns: Campaigns
     followers: Followers
     findings: Findings
+    reads: Reads
     self_check: SelfCheck
     events: Events

@@ -38,6 +38,7 @@ UNJUDGED = frozenset(
         "notice.failed",
         "notice.unaddressed",
         "lease.idle",
+        "audit.read",
         "log.checked",
         "request.seen",
         "target.stopped",

@@ -58,6 +58,14 @@ class LogPart(Part):
         row = self._connection.execute(query).one_or_none()
         return None if row is None else (row[0], row[1])
 
+    def has_fact(self, type_: str, *, subject: str, actor: str) -> bool:
+        """Say whether somebody did something of this kind to a thing before."""
+        table = schema.facts
+        query = sa.select(table.c.index).where(
+            table.c.subject == subject, table.c.type == type_, table.c.actor == actor
+        )
+        return self._connection.execute(query.limit(1)).one_or_none() is not None
+
     def newest_fact(self, type_: str) -> Mapping[str, Any] | None:
         """Return index and time of the newest fact of a type."""
         table = schema.facts

@@ -164,6 +164,13 @@ def test_a_deployment_that_is_denied_or_not_decided_does_not_go_on(runner: Runne
     assert not evidence.exists()
 
 
+def test_a_pipeline_asks_for_the_commit_that_it_runs_on_and_for_no_other(runner: Runner) -> None:
+    other = (*GATE[:4], "f" * 40, *GATE[5:])
+    ran = runner.run(*other, "--evidence", str(runner.home.parent / "evidence.json"), "--wait", "1s")
+    assert (ran.code, "the commit that it runs on" in ran.err) == (2, True)
+    assert runner.desk.world.facts("request.submitted") == []
+
+
 @pytest.mark.parametrize(
     "args", [("--commit", "main"), ("--image", "shop:latest"), (), ("--commit", COMMIT, "--image", "x")]
 )

@@ -68,6 +68,7 @@ class Principal:
         behind: the persons who made a pipeline run; known at sign-in only, and none of them signs what it asks for.
         factors: how the person proved who he is (`acr` and `amr`); known at sign-in only.
         session: the session through which it calls; known at sign-in only.
+        revision: the commit that a pipeline runs on, by the word of its CI; known at sign-in only.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Principal:
     behind: frozenset[str] = frozenset()
     factors: frozenset[str] = frozenset()
     session: str | None = None
+    revision: str | None = None
 
     def document(self) -> dict[str, object]:
         """Return what the directory says of it as plain JSON; what is not said is not in it."""

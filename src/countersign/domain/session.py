@@ -45,6 +45,7 @@ class Session:
         device_key: the Ed25519 key that the sign-in's nonce commits to, base64url; only of the command line.
         factors: how the person proved who he is.
         behind: the persons who made a pipeline run.
+        revision: the commit that it runs on, by the word of its CI.
         seen_at: when it was last used, to the minute.
         ends_at: when it ends, whatever it does.
     """
@@ -63,6 +64,7 @@ class Session:
     seen_at: datetime
     ends_at: datetime
     ended_at: datetime | None = None
+    revision: str | None = None
 
     def holds_at(self, now: datetime) -> bool:
         """Say whether it is in force."""

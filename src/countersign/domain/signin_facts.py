@@ -16,6 +16,7 @@ class SessionOpened(Fact):
         proof: sha256 of the token that the issuer signed.
         device: the device key that the proof binds to the person; only for `cli`.
         behind: the persons who made a pipeline run.
+        revision: the commit that it runs on, by the word of its CI.
     """
 
     type = "session.opened"
@@ -27,6 +28,7 @@ class SessionOpened(Fact):
     factors: frozenset[str] = frozenset()
     device: str | None = None
     behind: frozenset[str] = frozenset()
+    revision: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ class Pipelines:
                 behind = _behind(roster, claims, authors)
                 session = self.sessions.open(
                     tx,
-                    replace(principal, behind=behind, factors=frozenset()),
+                    replace(principal, behind=behind, revision=_commit(claims)),
                     claims,
                     kind=SessionKind.PIPELINE,
                     token=unverified_token,
@@ -144,6 +144,12 @@ def _named(issuer: Issuer, said: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise IdentityRefused(f"the token does not say who {name} is", rule=f"issuer {issuer.id}: actor_claims")
     return value
+
+
+def _commit(claims: Claims) -> str | None:
+    """Return the commit that the CI says it runs on, None where it names none."""
+    sha = claims.said.get("sha")
+    return sha if isinstance(sha, str) and _SHA.fullmatch(sha) else None
 
 
 def _subject(told: object) -> str:

@@ -93,6 +93,7 @@ class Sessions:
             device_key=None if device is None else device.key,
             factors=claims.factors,
             behind=principal.behind,
+            revision=principal.revision,
             opened_at=tx.now,
             seen_at=tx.now,
             ends_at=tx.now + min(LASTS[kind], lasts or LASTS[kind]),
@@ -121,6 +122,7 @@ class Sessions:
                 factors=session.factors,
                 device=session.device_key,
                 behind=session.behind,
+                revision=session.revision,
             )
         )
         return session
@@ -240,7 +242,7 @@ def principal_of(session: Session, rules: Rules) -> Principal | None:
         return None
     if any(not rules.roster.is_active(person) for person in session.behind):
         return None
-    return replace(known, behind=session.behind, factors=session.factors, session=session.id)
+    return replace(known, behind=session.behind, factors=session.factors, session=session.id, revision=session.revision)
 
 
 def hashed(secret: str) -> str:

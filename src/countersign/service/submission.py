@@ -23,6 +23,8 @@ from countersign.store import Tx
 
 DAY = timedelta(days=1)
 Previewer = Callable[[Order], Preview]
+COMMIT = "commit"
+"""The parameter that binds an approval to what a pipeline deploys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class Submissions:
         refuse_if_stopped(tx, person=principal.person, entitlement=entitlement.id, provider=entitlement.provider)
         demand_may_ask(principal, entitlement, rules)
         entitlement.demand_second_factor(principal)
+        _demand_own_commit(principal, ask)
         request = self._draft(tx, principal, entitlement, ask)
         self.preview(request, entitlement)
         self._refuse_beyond_caps(tx, request, entitlement)
@@ -185,3 +188,18 @@ def _with_idle_end(preview: Preview, entitlement: Entitlement) -> Preview:
         return preview
     line = f"each credential ends early once it was not used for {int(entitlement.idle.total_seconds())} s"
     return replace(preview, privileges=(*preview.privileges, line))
+
+
+def _demand_own_commit(principal: Principal, ask: Ask) -> None:
+    """Demand that a pipeline which names a commit names the one that it runs on.
+
+    Raises:
+        Invalid: naming `parameters.commit`.
+    """
+    named = ask.parameters.get(COMMIT)
+    if named is not None and principal.revision is not None and named != principal.revision:
+        raise Invalid(
+            "a pipeline asks for the commit that it runs on",
+            field=f"parameters.{COMMIT}",
+            rule="the commit is the one that the CI's token names",
+        )

@@ -19,6 +19,7 @@ sessions = sa.Table(
     column("device_key", sa.String(43), nullable=True),
     column("factors", sa.JSON),
     column("behind", sa.JSON),
+    column("revision", sa.String(64), nullable=True),
     column("opened_at", Moment),
     column("seen_at", Moment),
     column("ends_at", Moment),

@@ -16,13 +16,14 @@ from pathlib import Path
 import structlog
 from tests.servers import Stack, running_stack
 
-from benchmarks import aws, draws, ends, evidence, herd, log, process, signin
+from benchmarks import aws, draws, ends, evidence, herd, log, page, process, signin
 from benchmarks.figures import REPORT, Figure, machine, print_figure, print_head, write_report
 
 Real = Callable[..., Iterator[Figure]]
 ON_SERVERS: dict[str, Real] = {
     "draw": draws.latency,
     "throughput": draws.throughput,
+    "page": page.page,
     "asked": ends.asked,
     "late": ends.late,
     "idle": process.idle,

@@ -163,15 +163,15 @@ def broker(
 
 
 @contextmanager
-def real_broker(folder: Path, stack: Stack, name: str) -> Iterator[Bench]:
-    """Put a broker together that draws from real servers."""
+def real_broker(folder: Path, stack: Stack, name: str, *, direct: Mapping[str, Any] | None = None) -> Iterator[Bench]:
+    """Put a broker together that draws from real servers; `direct` as `broker` takes it."""
     provider = TimedVault(
         address=stack.vault.address,
         login=AppRole(role_id=stack.vault.role_id, secret_id=stack.vault.secret_id),
         target_dsns={"orders-db": stack.vault.target_dsn},
         clock=now,
     )
-    with broker(folder, provider, target=stack.target(), name=name) as made:
+    with broker(folder, provider, target=stack.target(), name=name, direct=direct) as made:
         yield made
     provider.close()
 

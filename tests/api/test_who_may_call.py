@@ -85,6 +85,7 @@ GET /audit/questions/late            | not-permitted | not-permitted | not-permi
 GET /audit/questions/who-could-approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/reconstruct/{id} | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/questions/done/{id}       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+GET /audit/questions/break-glass     | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /audit/findings                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /events                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /findings                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
@@ -343,6 +344,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
         who, f"/v1/audit/questions/reconstruct/{scene.pending}?at={MOMENT}"
     ),
     "GET /audit/questions/done/{id}": lambda api, who, scene: api.get(who, f"/v1/audit/questions/done/{scene.drawn}"),
+    "GET /audit/questions/break-glass": lambda api, who, _: api.get(who, "/v1/audit/questions/break-glass"),
     "GET /audit/findings": lambda api, who, _: api.get(who, "/v1/audit/findings"),
     "GET /events": lambda api, who, _: api.get(who, "/v1/events"),
     "GET /findings": lambda api, who, _: api.get(who, "/v1/findings"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.cli.desk import Desk
+from tests.world import entitlement
 
 from countersign.domain.refusals import SelfReview
 from countersign.service.detecting import Detecting
@@ -23,3 +24,16 @@ def test_an_auditor_sees_what_was_raised_and_acknowledges_it(desk: Desk) -> None
     assert "acknowledged by erin" in ran.out
     assert desk.run("erin", "raised", "--open", "--json").json()["items"] == []
     assert desk.run("erin", "acknowledge", found["id"], "--comment", "again").code != 0
+
+
+def test_an_auditor_asks_after_all_break_glass(desk: Desk) -> None:
+    glass = {"review": [{"group": "orders-owners", "count": 1}], "max_duration_s": 600}
+    catalog = {**desk.world.catalog, "entitlement": [entitlement("root", break_glass=glass)]}
+    desk.world.adopt(catalog=catalog)
+    made = desk.asked("alice", "--break-glass", "INC-7", what="root")
+    assert desk.run("bob", "approve", made["id"], "--digest", made["digest"]).code == 0
+    ran = desk.run("erin", "break-glass")
+    assert (ran.code, ran.err) == (0, "")
+    assert "INC-7" in ran.out
+    assert "nobody" in ran.out
+    assert desk.run("erin", "break-glass", "--json").json()["items"][0]["approvers"] == ["bob"]

@@ -14,7 +14,8 @@ from tests.world import Clock, World
 
 from countersign.bootstrap import make_followers
 from countersign.config.settings import load_settings
-from countersign.domain.emergency import Emergency
+from countersign.domain.emergency import Emergency, Verdict
+from countersign.domain.refusals import NotPermitted
 from countersign.service.followers import LAST_RETRY, Follower
 from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.rules import RuleReader
@@ -160,3 +161,35 @@ def test_the_notice_of_a_running_broker_arrives_within_a_second_and_verifies(
     finally:
         world.running.metronome.stop()
         world.broker.followers.stop()
+
+
+def test_the_question_after_all_break_glass_tells_who_was_told_and_what_was_said_afterwards(
+    world: World, inbox: Inbox
+) -> None:
+    world.follow(*followers(world, inbox, "owners", "security"))
+    first = break_glass(world)
+    world.follow()
+    world.broker.afterwards.review(world.principal("carol"), first, verdict=Verdict.JUSTIFIED, comment="I looked")
+    world.clock.forward(seconds=700)
+    world.sweep()
+    second = break_glass(world)
+    world.clock.forward(seconds=3601)
+    world.sweep()
+    one, other = world.broker.inquiries.break_glass(world.principal("erin"))
+    assert (one.grant, one.verdict, one.reviewer, sorted(one.told)) == (
+        first,
+        "justified",
+        "carol",
+        ["owners", "security"],
+    )
+    assert (one.incident, one.approvers, one.skipped, one.late) == ("INC-7", ("hugo",), ("bob", "carol"), False)
+    assert (other.grant, other.verdict, other.escalated, other.told) == (second, None, True, [])
+    kinds = {row["index"]: row["type"] for row in world.facts()}
+    assert [kinds[index] for index in one.entries] == [
+        "break-glass.opened",
+        "notice.delivered",
+        "notice.delivered",
+        "break-glass.reviewed",
+    ]
+    with pytest.raises(NotPermitted):
+        world.broker.inquiries.break_glass(world.principal("alice"))

@@ -21,6 +21,7 @@ from countersign.api import (
     explaining,
     findings,
     followers,
+    glass,
     grants,
     inquiries,
     log,
@@ -87,6 +88,7 @@ def make_app(
         witnesses,
         done,
         findings,
+        glass,
         packs,
         campaigns,
     ):

@@ -73,6 +73,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "who-had": ("inquiring:who_had", "Who had an entitlement at a moment."),
             "had": ("inquiring:had", "Everything that a person ever had."),
             "late": ("inquiring:late", "Everything that ended late."),
+            "break-glass": ("glass:break_glass", "All break-glass with its review."),
             "done": ("doings:done", "What was done under a grant."),
             "who-could-approve": ("inquiring:who_could_approve", "Who could approve an entitlement at a moment."),
             "reconstruct": ("inquiring:reconstruct", "A request as it stood at a moment."),

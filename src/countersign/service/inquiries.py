@@ -10,6 +10,7 @@ from typing import Any
 
 from countersign.auditlog.meaning import Finding, MeaningCheck
 from countersign.auditlog.meaning.detectors import ALSO_CHECKED
+from countersign.auditlog.meaning.glass import Glass, Glasses
 from countersign.auditlog.meaning.rulebooks import RULE_TYPES, rules_at
 from countersign.auditlog.meaning.stories import LeaseStory, Stories, Story
 from countersign.domain.entitlement import Factor
@@ -173,6 +174,20 @@ class Inquiries:
         singly = [each for each in check.finish() if each.code not in ALSO_CHECKED]
         found = sorted([*singly, *check.habits()], key=lambda finding: finding.index)
         self._record(principal, "findings", subject="log", about={}, count=len(found))
+        return found
+
+    def break_glass(self, principal: Principal) -> list[Glass]:
+        """Return every break-glass with the word on it afterwards, oldest first.
+
+        Raises:
+            NotPermitted: neither auditor nor operator.
+        """
+        self._demand(principal)
+        glasses = Glasses()
+        for index, fact in self._facts():
+            glasses.feed(index, fact)
+        found = list(glasses.by_grant.values())
+        self._record(principal, "break-glass", subject="log", about={}, count=len(found))
         return found
 
     def _told(self, principal: Principal, *, wanted: Callable[[Mapping[str, Any]], bool] | None = None) -> Stories:

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from tests.servers import Stack, running_stack
 
-from benchmarks import aws, draws, ends, evidence, herd, log, page, process, signin
+from benchmarks import aws, draws, ends, evidence, herd, log, page, process, signature, signin
 from benchmarks.figures import REPORT, Figure, machine, print_figure, print_head, write_report
 
 Real = Callable[..., Iterator[Figure]]
@@ -30,6 +30,7 @@ ON_SERVERS: dict[str, Real] = {
 }
 ALONE: dict[str, Real] = {
     "herd": herd.herd,
+    "signature": signature.signature,
     "signin": signin.signin,
     "verify": log.verify,
     "record": log.record,

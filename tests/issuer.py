@@ -44,6 +44,7 @@ class LocalIssuer:
         names_itself: whether its answers to browsers bear `iss`.
         lies: by path, what is answered instead: status and bytes.
         delay_s: before each answer.
+        drip_s: between one byte of an answer and the next.
     """
 
     clock: Callable[[], datetime]
@@ -52,6 +53,7 @@ class LocalIssuer:
     names_itself: bool = True
     lies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     delay_s: float = 0.0
+    drip_s: float = 0.0
     asked: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -146,7 +148,10 @@ def _handler(issuer: LocalIssuer) -> type[BaseHTTPRequestHandler]:
                 if status == 302:
                     self.send_header("Location", said.decode())
                 self.end_headers()
-                self.wfile.write(said)
+                for byte in said if issuer.drip_s else ():
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(issuer.drip_s)
+                self.wfile.write(b"" if issuer.drip_s else said)
             except OSError:
                 pass  # the caller has had enough, as it should
 

@@ -54,7 +54,8 @@ def test_logins_statements_and_what_was_refused_are_told_without_their_words(ope
     assert SECRET not in repr(records)
     text = "".join(path.read_text(encoding="utf-8") for path in openbao_stack.postgres.records.iterdir())
     assert issued.credential.fields["password"] not in text
-    assert "PASSWORD" not in text
+    # Other tests' leases stand in the same log, and one of their holders changes his password himself.
+    assert not [line for line in text.splitlines() if ref.lease_id in line and "PASSWORD" in line]
     assert not [path for path in openbao_stack.postgres.records.iterdir() if path.stat().st_mode & 0o077]
 
 

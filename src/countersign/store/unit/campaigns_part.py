@@ -1,4 +1,4 @@
-"""Campaigns within a transaction, and the memberships that they removed."""
+"""Campaigns within a transaction."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from countersign.domain.campaign import Campaign, Membership, Ruling
-from countersign.domain.people import Directory
 from countersign.domain.refusals import Conflict
-from countersign.store.campaign_tables import campaign_items, campaigns, removed_memberships
+from countersign.store.campaign_tables import campaign_items, campaigns
 from countersign.store.unit.part import Part
 
 
 class CampaignsPart(Part):
-    """Campaigns and removed memberships."""
+    """Campaigns, and what they ask about."""
 
     def add_campaign(self, campaign: Campaign, items: Iterable[Membership]) -> None:
         """Keep a new campaign and what it asks about."""
@@ -71,26 +70,6 @@ class CampaignsPart(Part):
         query = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.closed_at.is_(None))
         if self._connection.execute(query.values(closed_at=self.now)).rowcount != 1:
             raise Conflict(f"{campaign.id} is closed already")
-
-    def removed_memberships(self) -> frozenset[tuple[str, str]]:
-        """Return the memberships (person, group) that hold no more, whatever the directory says."""
-        table = removed_memberships
-        return frozenset((row[0], row[1]) for row in self._connection.execute(sa.select(table.c.person, table.c.group)))
-
-    def remove_membership(self, person: str, group: str) -> bool:
-        """Remove a membership; False where it was removed before."""
-        if (person, group) in self.removed_memberships():
-            return False
-        self._insert(removed_memberships, {"person": person, "group": group, "at": self.now})
-        return True
-
-    def absorb_removals(self, directory: Directory) -> None:
-        """Forget the removals of memberships that the directory does not list any more: it says the same by itself."""
-        table = removed_memberships
-        for person, group in self.removed_memberships():
-            known = directory.groups.get(group)
-            if known is None or person not in known.members:
-                self._connection.execute(sa.delete(table).where(table.c.person == person, table.c.group == group))
 
 
 def _to_campaign(row: sa.RowMapping) -> Campaign:

@@ -8,8 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from countersign.domain.people import Directory
 from countersign.domain.refusals import Conflict
 from countersign.store import schema
+from countersign.store.campaign_tables import removed_memberships
 from countersign.store.unit.part import Part
 
 
@@ -30,7 +32,7 @@ class Rulebook:
 class RulesPart(Part):
     """Rules, people and tokens."""
 
-    _pinned: tuple[int, int] | None = None
+    _pinned: tuple[int, int, int] | None = None
 
     def rulebook(self) -> Rulebook | None:
         """Return the rulebook in force."""
@@ -52,7 +54,7 @@ class RulesPart(Part):
         return int(self._connection.execute(query).scalar_one())
 
     def pinned_rules(self) -> int:
-        """Return the rulebook in force by number; this transaction commits only if it and who is disabled stay as they are."""
+        """Return the rulebook in force by number; this transaction commits only if it, who is disabled and removed stay so."""
         self._pinned = self._rules_now()
         return self._pinned[0]
 
@@ -65,18 +67,24 @@ class RulesPart(Part):
         if self._pinned is not None and self._rules_now() != self._pinned:
             raise Conflict("the rules changed at the same moment; nothing was done", hint="try again")
 
-    def _rules_now(self) -> tuple[int, int]:
+    def _rules_now(self) -> tuple[int, int, int]:
         seq = sa.select(sa.func.coalesce(sa.func.max(schema.rulebooks.c.seq), 0)).scalar_subquery()
         gone = sa.select(sa.func.count()).select_from(schema.disabled).scalar_subquery()
-        found = self._connection.execute(sa.select(seq, gone)).one()
-        return int(found[0]), int(found[1])
+        removed = sa.select(sa.func.count()).select_from(removed_memberships).scalar_subquery()
+        found = self._connection.execute(sa.select(seq, gone, removed)).one()
+        return int(found[0]), int(found[1]), int(found[2])
+
+    def _moved(self, *, rulebooks: int = 0, disabled: int = 0, removed: int = 0) -> None:
+        """Take account of what this transaction changed in the rules itself."""
+        if self._pinned is not None:
+            seq, gone, less = self._pinned
+            self._pinned = (seq + rulebooks, gone + disabled, less + removed)
 
     def add_rulebook(self, rulebook: Rulebook) -> None:
         """Bring a rulebook into force."""
         values = {name: getattr(rulebook, name) for name in Rulebook.__dataclass_fields__}
         self._insert(schema.rulebooks, values | {"at": self.now})
-        if self._pinned is not None:
-            self._pinned = (self._pinned[0] + 1, self._pinned[1])
+        self._moved(rulebooks=1)
 
     def disabled_persons(self) -> frozenset[str]:
         """Return the persons who were disabled at run time."""
@@ -87,9 +95,30 @@ class RulesPart(Part):
         if person in self.disabled_persons():
             return False
         self._insert(schema.disabled, {"person": person, "at": self.now})
-        if self._pinned is not None:
-            self._pinned = (self._pinned[0], self._pinned[1] + 1)
+        self._moved(disabled=1)
         return True
+
+    def removed_memberships(self) -> frozenset[tuple[str, str]]:
+        """Return the memberships (person, group) that hold no more, whatever the directory says."""
+        table = removed_memberships
+        return frozenset((row[0], row[1]) for row in self._connection.execute(sa.select(table.c.person, table.c.group)))
+
+    def remove_membership(self, person: str, group: str) -> bool:
+        """Remove a membership; False where it was removed before."""
+        if (person, group) in self.removed_memberships():
+            return False
+        self._insert(removed_memberships, {"person": person, "group": group, "at": self.now})
+        self._moved(removed=1)
+        return True
+
+    def absorb_removals(self, directory: Directory) -> None:
+        """Forget the removals of memberships that the directory does not list any more: it says the same by itself."""
+        table = removed_memberships
+        for person, group in self.removed_memberships():
+            known = directory.groups.get(group)
+            if known is None or person not in known.members:
+                self._connection.execute(sa.delete(table).where(table.c.person == person, table.c.group == group))
+                self._moved(removed=-1)
 
     def add_token(self, *, token_id: str, hashed: str, principal: str) -> None:
         """Keep the hash of a token."""

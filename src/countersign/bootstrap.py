@@ -34,9 +34,11 @@ from countersign.config.webhooksecret import read_webhook_secret
 from countersign.domain.configured import Configured
 from countersign.domain.entitlement import Catalog
 from countersign.domain.facts import BROKER, BrokerStarted
+from countersign.domain.log_facts import CheckpointClock
 from countersign.domain.proposal import genesis_digest
 from countersign.domain.refusals import LogUnavailable
 from countersign.providers.base import Away, Provider, ProviderTrouble, StopsTargets
+from countersign.providers.kernel_clock import kernel_clock
 from countersign.providers.records import RecordSource
 from countersign.providers.witness import WitnessWire
 from countersign.record_sources import aws_principal, make_sources
@@ -132,6 +134,7 @@ def assemble(
     genesis: str | None = None,
     memory: Path | None = None,
     archive: Archive | None = None,
+    clock: Callable[[], CheckpointClock] | None = None,
     randomness: Callable[[int], bytes] = secrets.token_bytes,
     identities: Identities | None = None,
     configured: Configured | None = None,
@@ -145,7 +148,7 @@ def assemble(
         nudge=nudged.set,
         configured=configured or Configured(),
     )
-    evidence = Evidence(office=office, signer=signer)
+    evidence = Evidence(office=office, signer=signer, clock=clock)
     previews = {name: provider.preview for name, provider in providers.items()}
     submissions = Submissions(office=office, previews=previews)
     identities = identities or Identities(public_url="http://localhost")
@@ -357,6 +360,19 @@ def make_followers(store: Store, settings: Settings) -> list[Follower]:
     ]
 
 
+def state_clock(store: Store) -> CheckpointClock:
+    """Return what is known of the clock by which entries are written."""
+    offset, kernel = store.clock_offset(), kernel_clock()
+    return CheckpointClock(
+        actor=f"{BROKER}/checkpoint",
+        subject="clock",
+        source="system" if offset is None else "database",
+        offset_ms=None if offset is None else round(offset / timedelta(milliseconds=1)),
+        synchronised=None if kernel is None else kernel.synchronised,
+        error_ms=None if kernel is None else kernel.error_ms,
+    )
+
+
 def make_archive(access: ArchiveBucket) -> Archive:
     """Return the bucket that the log is copied to."""
     from countersign.providers.archive import open_archive  # noqa: PLC0415 - a broker without one never loads boto3
@@ -427,6 +443,7 @@ def build(settings: Settings) -> Running:
         sweep_every=timedelta(seconds=settings.sweep_interval_s),
         followers=make_followers(store, settings),
         archive=None if settings.archive is None else make_archive(settings.archive),
+        clock=lambda: state_clock(store),
         identities=Identities(
             public_url=settings.public_url,
             client_secrets=_given({name: access.client_secret for name, access in settings.issuers.items()}),

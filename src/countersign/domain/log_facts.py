@@ -22,3 +22,21 @@ class WitnessDisputed(Fact):
     code: str
     ours: int
     theirs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointClock(Fact):
+    """By which clock the entries up to here were written, and how right it was; each checkpoint covers one of these.
+
+    Attributes:
+        source: `database` or `system`.
+        offset_ms: how far the database's clock was ahead of the broker's; None where they are one.
+        synchronised: whether the broker's machine says that a time service keeps its clock right; None where it cannot say.
+        error_ms: how wrong that clock may be, as the machine counts.
+    """
+
+    type = "checkpoint.clock"
+    source: str
+    offset_ms: int | None = None
+    synchronised: bool | None = None
+    error_ms: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
 from countersign.auditlog.note import Signature
 from countersign.auditlog.signer import CannotSign, LogSigner
 from countersign.auditlog.witnessing import read_witness_key, with_cosignatures
+from countersign.domain.log_facts import CheckpointClock
 from countersign.service.office import Office
 
 logger = structlog.get_logger(__name__)
@@ -21,10 +23,15 @@ WITNESSES_WITHIN = timedelta(seconds=60)
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Signs what the log says. The head is read committed, so that nothing is signed that a crash could undo."""
+    """Signs what the log says. The head is read committed, so that nothing is signed that a crash could undo.
+
+    Attributes:
+        clock: says what is known of the clock; recorded before each checkpoint, which covers it, and so never by itself.
+    """
 
     office: Office
     signer: LogSigner
+    clock: Callable[[], CheckpointClock] | None = None
 
     def sign_checkpoint(self) -> str | None:
         """Sign the log's size and root if it has grown since the last checkpoint; return the newest signed note.
@@ -35,6 +42,7 @@ class Evidence:
         Returns:
             A C2SP signed note, or None while nothing is signed.
         """
+        self._state_clock()
         with self.office.store.read() as tx:
             head, newest = tx.head(), tx.newest_checkpoint()
             keys = self.office.rules.current(tx).catalog.trust.log_keys if tx.rulebook_seq() else ()
@@ -57,6 +65,19 @@ class Evidence:
                 return newest[1]
             tx.add_checkpoint(head, note)
         return note
+
+    def _state_clock(self) -> None:
+        """Record what is known of the clock, if something else happened since the last checkpoint."""
+        if self.clock is None:
+            return
+        with self.office.store.read() as tx:
+            size, newest = tx.head().size, tx.newest_checkpoint()
+            last = tx.facts(after=size - 2, limit=1)
+        is_signed = newest is not None and newest[0] == size
+        if last and not is_signed and last[0]["type"] != CheckpointClock.type:
+            fact = self.clock()
+            with self.office.store.begin() as tx:
+                tx.record(fact)
 
     def newest_checkpoint(self) -> str | None:
         """Return the newest signed note, or None before the first."""

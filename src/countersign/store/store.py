@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -114,6 +114,20 @@ class Store:
             )
             with connection.begin():
                 yield from log.entries(connection, start=start, end=end)
+
+    def clock_offset(self) -> timedelta | None:
+        """Return how far the database's clock is ahead of ours, measured midway through the question; None where ours counts.
+
+        Raises:
+            LogUnavailable: the database cannot be reached.
+        """
+        if not self._ask_database:
+            return None
+        with self._faults(), self._engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+            before = self._clock()
+            answered = self._now(connection)
+            return answered - (before + (self._clock() - before) / 2).astimezone(UTC)
 
     def close(self) -> None:
         """Close all connections."""

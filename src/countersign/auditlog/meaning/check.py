@@ -125,6 +125,7 @@ class MeaningCheck:
             "membership.removed": (campaigns.removed, rules.removed),
             "audit.reviewed": (order.judge_act,),
             "witness.disputed": (outside.disputed,),
+            "checkpoint.clock": (outside.clocked,),
             "envelope.proposed": (order.judge_act, emergencies.proposed),
             "envelope.signed": (order.judge_act, emergencies.signed, signatures.envelope_signed),
             "envelope.revoked": (order.judge_act, emergencies.revoked),

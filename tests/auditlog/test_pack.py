@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import io
 import json
+import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from hypothesis import strategies as st
 from tests.auditlog.forging import honest, place
 from tests.auditlog.packing import EVERYTHING, SIGNER, InMemory, members, packed, repacked, source_of
 
+from countersign import domain
 from countersign.auditlog.bulk import verify_directory
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.pack import PackRefused, verify_pack
 from countersign.auditlog.pack.controls import CONTROLS
+from countersign.auditlog.pack.populations import POPULATIONS
 from countersign.auditlog.pack.program import program_digest, program_files
 from countersign.auditlog.pack.selection import Selection, rank
 from countersign.auditlog.pack.sheet import harmless
@@ -30,6 +34,7 @@ from countersign.auditlog.report import Report
 from countersign.auditlog.signer import Ed25519Signer
 from countersign.auditlog.tiles import LogDirectory
 from countersign.domain.canonical import canonical, commitment
+from countersign.domain.facts import Fact
 
 KEY = SIGNER.verifier()
 
@@ -74,6 +79,19 @@ def test_the_populations_add_up_to_the_size_that_the_checkpoint_names() -> None:
     assert [(row["what"], row["id"], row["proposed_by"], row["approved_by"]) for row in later] == [
         ("rule", "another", "frank", "grace")
     ]
+
+
+def test_every_kind_of_fact_belongs_to_a_population() -> None:
+    begins = tuple(begin for _, begin in POPULATIONS)
+    assert [kind.type for kind in all_kinds(Fact) if not kind.type.startswith(begins)] == []
+
+
+def all_kinds(base: type[Fact]) -> Iterator[type[Fact]]:
+    for module in pkgutil.iter_modules(domain.__path__):
+        importlib.import_module(f"{domain.__name__}.{module.name}")
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith(domain.__name__):
+            yield kind
 
 
 def test_each_grant_of_the_table_is_told_as_the_log_tells_it() -> None:

@@ -23,10 +23,21 @@ POPULATIONS: tuple[tuple[str, str], ...] = (
     ("people", "person."),
     ("recertification", "campaign."),
     ("memberships removed", "membership."),
-    ("people's tokens, keys and sign-ins", "token."),
+    ("tokens", "token."),
+    ("keys that sign", "passkey."),
+    ("sign-ins and what issuers said", "sign-in."),
+    ("sign-ins and what issuers said", "session."),
+    ("sign-ins and what issuers said", "issuer."),
     ("refused attempts", "act."),
     ("what providers hold", "provider."),
-    ("records of targets", "record."),
+    ("records of targets", "records."),
+    ("records of targets", "target."),
+    ("findings", "finding."),
+    ("findings", "detectors."),
+    ("notices to people", "notice."),
+    ("the log's own checks and witnesses", "log."),
+    ("the log's own checks and witnesses", "witness."),
+    ("settings that were not those in force", "trust."),
     ("clock", "clock."),
     ("reads and exports by auditors", "audit."),
 )
@@ -71,8 +82,10 @@ class Populations:
         self.counts[kind] += 1
         if self.selection.covers(at):
             self.inside[kind] += 1
-        if kind.startswith("lease."):
-            return
+        if not kind.startswith("lease."):
+            self._tell(index, kind, fact)
+
+    def _tell(self, index: int, kind: str, fact: Fact) -> None:
         match kind:
             case "rulebook.written":
                 self._written.append((index, fact))
@@ -86,11 +99,13 @@ class Populations:
                 self._note(index, fact, ("person", fact["subject"], "disabled", ""))
             case "membership.removed":
                 self._note(index, fact, ("role", fact["data"]["group"], "member removed", fact["subject"]))
+            case "passkey.founded" | "passkey.enrolled" | "passkey.removed":
+                self._note(index, fact, ("key", fact["subject"], kind.partition(".")[2], fact["actor"]))
             case "token.issued" | "token.revoked":
                 data = fact["data"]
                 self._note(index, fact, ("key", data["token"], kind.partition(".")[2], data["principal"]))
             case "act.refused":
-                self.self_attempts += fact["data"]["code"] == "self-review" and self.selection.covers(at)
+                self.self_attempts += fact["data"]["code"] == "self-review" and self.selection.covers(fact["at"])
 
     def rows(self) -> Iterator[tuple[str, str, int, int]]:
         """Yield population, type, entries in the whole log and entries in the period; the third column adds up to the size."""

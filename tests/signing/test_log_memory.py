@@ -92,3 +92,14 @@ def test_a_grant_widened_in_the_database_gives_nothing(world: World, change: dic
     with pytest.raises(ApprovalVoid, match="something else"):
         world.draw(grant)
     assert not world.provider.target.reserved
+
+
+def test_a_disablement_that_is_hidden_in_the_database_still_holds(world: World) -> None:
+    grant = world.granted()
+    world.broker.issuer.memory.demand_growth(world.store)
+    world.broker.control.disable(world.principal("olga"), "bob", reason="left")
+    world.broker.issuer.memory.demand_growth(world.store)
+    with world.store.begin() as tx:
+        tx._connection.execute(sa.delete(schema.disabled))
+    with pytest.raises(ApprovalVoid):
+        world.draw(grant)

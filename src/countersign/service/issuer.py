@@ -108,7 +108,7 @@ class Issuer:
 
     def _intend(self, principal: Principal, grant_id: str, key: str | None) -> tuple[Lease, Order, bool]:
         with self.office.store.begin() as tx:
-            rules = self.office.rules.current(tx)
+            rules = self.memory.judged(self.office.rules.current(tx))
             grant, request = self._granted(tx, principal, rules, grant_id)
             self._refuse_replay(tx, principal, key, grant)
             if tx.clock_behind > CLOCK_TOLERANCE:

@@ -86,7 +86,10 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "serve": ("running:serve", "Run a broker."),
             "dev": ("running:dev", "Run the embedded stack until Ctrl-C."),
             "demo": ("running:demo", "Play the whole story on the embedded stack."),
-            "strays": ("beginning:strays", "List, and end, what stands at the providers before a broker's first start."),
+            "strays": (
+                "beginning:strays",
+                "List, and end, what stands at the providers before a broker's first start.",
+            ),
             "target": ("targets:target", "Prepare or check a PostgreSQL target."),
             "witness": ("witnessing:witness", "Vouch for logs from elsewhere."),
         },

@@ -182,7 +182,7 @@ MUTANTS = (
     ),
     mutant(
         "who placed a stop lifts it",
-        (CONTROL, "if stop.placed_by == principal.person:", "if False:"),
+        (CONTROL, "if principal.person in {stop.placed_by, stop.lift_asked_by}:", "if False:"),
     ),
     mutant(
         "handing back leaves the credential alive",
@@ -261,7 +261,11 @@ MUTANTS = (
     mutant(
         "who wrote a rule signs under it",
         (JUDGEMENT, "if person in self.rules.authors_of(self.entitlement.id):", "if False:"),
-        ("service/rules.py", ".without(self.authors_of(entitlement.id) | frozenset(behind))", ""),
+        (
+            "service/rules.py",
+            "self.directory_for(entitlement).without(self.authors_of(entitlement.id) | frozenset(behind))",
+            "self.directory_for(entitlement)",
+        ),
     ),
     mutant(
         "who wrote a rule asks under it",

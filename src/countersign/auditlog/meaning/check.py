@@ -76,7 +76,7 @@ class MeaningCheck:
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
         outside, campaigns = Outside(ledger=ledger), Campaigns(ledger=ledger)
         signatures = Signatures(ledger=ledger, genesis=genesis)
-        self._raised = raised = Raised(ledger=ledger, detectors=Detectors(thresholds))
+        self._raised = raised = Raised(ledger=ledger, detectors=Detectors(thresholds, rules=rules))
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {

@@ -41,7 +41,7 @@ from countersign.auditlog.meaning.findings import DEFAULT, Finding, Thresholds
 from countersign.auditlog.meaning.habits import Habits
 from countersign.auditlog.meaning.ledger import Fact, moment
 from countersign.auditlog.meaning.notebook import Notebook
-from countersign.auditlog.meaning.rulebooks import RULE_TYPES
+from countersign.auditlog.meaning.rulebooks import RULE_TYPES, Rulebooks
 
 VERSION = 1
 """Of what the detectors find; raised whenever the same log would give other findings."""
@@ -58,10 +58,13 @@ class Detectors:
 
     Args:
         thresholds: what is too much, where the rules say nothing else.
+        rules: the rules as somebody else puts them together from the same facts, each before it is fed here.
     """
 
-    def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
+    def __init__(self, thresholds: Thresholds = DEFAULT, *, rules: Rulebooks | None = None) -> None:
         self._notebook = notebook = Notebook(given=thresholds, limits=thresholds)
+        if rules is not None:
+            notebook.rules, notebook.is_told = rules, True
         self._access = access = Access(notebook=notebook)
         self._alarms = alarms = Alarms(notebook=notebook)
         habits = Habits(notebook=notebook)

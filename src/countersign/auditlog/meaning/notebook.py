@@ -19,7 +19,7 @@ class Notebook:
 
     Attributes:
         limits: what is too much, as the rules in force say it over `given`.
-        rules: the rules as the log tells them.
+        rules: the rules as the log tells them; `is_told` when somebody else puts them together, and has before it is read here.
         found: what was noted since it was last taken.
         told: when each habit was last told of; it is told again only after the window.
     """
@@ -27,21 +27,19 @@ class Notebook:
     given: Thresholds = DEFAULT
     limits: Thresholds = DEFAULT
     rules: Rulebooks = field(default_factory=lambda: Rulebooks(ledger=Ledger(thresholds=DEFAULT)))
+    is_told: bool = False
     found: list[Finding] = field(default_factory=list)
     told: dict[tuple[str, ...], datetime] = field(default_factory=dict)
 
     def learn(self, index: int, fact: Fact) -> None:
         """Take a fact that says what the rules are, and with them the thresholds."""
-        match fact["type"]:
-            case "rulebook.written":
-                self.rules.wrote(index, fact)
-            case "rulebook.adopted":
-                self.rules.adopted(index, fact)
-                trust = self.rules.now.sections.get("catalog/trust", {}) if self.rules.now else {}
-                said = trust.get("thresholds") if isinstance(trust, Mapping) else None
-                self.limits = self.given.countersigned(said) if isinstance(said, Mapping) else self.given
-            case "person.disabled":
-                self.rules.disabled(index, fact)
+        if not self.is_told:
+            tell = {"rulebook.written": self.rules.wrote, "rulebook.adopted": self.rules.adopted}
+            tell.get(fact["type"], self.rules.disabled)(index, fact)
+        if fact["type"] == "rulebook.adopted":
+            trust = self.rules.now.sections.get("catalog/trust", {}) if self.rules.now else {}
+            said = trust.get("thresholds") if isinstance(trust, Mapping) else None
+            self.limits = self.given.countersigned(said) if isinstance(said, Mapping) else self.given
 
     def owner_of(self, entitlement: str | None, otherwise: str = AUDITORS) -> str:
         """Return the group that answers for an entitlement, or a role where there is none."""

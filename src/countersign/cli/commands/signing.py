@@ -43,6 +43,7 @@ def approve(
     """
     from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
+    _demand_digits(digest)
     request = session.client.get(f"/requests/{whole_id(session.client, id, REQUEST)}")
     if request.get("signature") == "required":
         _sign_by_page(session, request, digest, comment, browser=browser)
@@ -80,6 +81,12 @@ def deny(
     _sign(session, id, "deny", digest, comment, counter=less if counter is not None or params else None)
 
 
+def _demand_digits(digest: str | None) -> None:
+    """Refuse, before anybody is asked, what no digest begins with."""
+    if digest is not None and not _PREFIX.fullmatch(digest):
+        raise usage(f"a digest is given as {SHORTEST_PREFIX} to 64 lower-case hexadecimal digits", field="--digest")
+
+
 def _sign(
     session: Session,
     given: str,
@@ -91,8 +98,7 @@ def _sign(
 ) -> None:
     from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
-    if digest is not None and not _PREFIX.fullmatch(digest):
-        raise usage(f"a digest is given as {SHORTEST_PREFIX} to 64 lower-case hexadecimal digits", field="--digest")
+    _demand_digits(digest)
     request_id = whole_id(session.client, given, REQUEST)
     if digest is None:
         raise _shown(session, session.client.get(f"/requests/{request_id}"), decision)

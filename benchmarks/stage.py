@@ -20,7 +20,7 @@ from tests.servers import Stack
 from tests.world import DIRECTORY, entitlement
 
 from countersign.auditlog.signer import Ed25519Signer
-from countersign.bootstrap import Running, assemble
+from countersign.bootstrap.assembly import Running, assemble
 from countersign.domain.ids import LEASE, RANDOM_BYTES, make_id
 from countersign.domain.lease import Lease
 from countersign.domain.people import Principal

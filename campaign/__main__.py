@@ -17,7 +17,8 @@ from typing import Any
 from campaign.faults import FAULTS, OFTEN
 from campaign.load import Tally, Worker
 from campaign.watch import Watch
-from countersign.bootstrap import log_signer, now
+from countersign.bootstrap.clock import now
+from countersign.bootstrap.logkey import log_signer
 from countersign.domain.lease import LeaseState
 from countersign.domain.timestamps import read
 from countersign.embedded.stack import EmbeddedStack

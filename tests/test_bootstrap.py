@@ -18,8 +18,9 @@ import pytest
 import structlog
 from tests.world import Clock
 
-from countersign.beginning import look_before_the_first_start
-from countersign.bootstrap import build, configure_logging, hold_alone, open_store
+from countersign.bootstrap.beginning import look_before_the_first_start
+from countersign.bootstrap.founding import open_store
+from countersign.bootstrap.serving import build, configure_logging, hold_alone
 from countersign.config.problems import ConfigError
 from countersign.config.settings import Settings, load_settings
 from countersign.providers.base import Answer, Away, Stray
@@ -143,7 +144,7 @@ def test_a_broker_that_is_told_to_end_leaves_in_good_order(tmp_path: Path) -> No
 
 def test_what_the_first_sweep_does_not_need_is_not_loaded_before_it() -> None:
     heavy = "alembic", "boto3", "fastapi", "starlette", "uvicorn", "jinja2", "webauthn"
-    script = f"import sys, countersign.bootstrap; print(*(name for name in {heavy!r} if name in sys.modules))"
+    script = f"import sys, countersign.bootstrap.serving; print(*(name for name in {heavy!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
 
@@ -153,7 +154,7 @@ def test_an_empty_database_beside_living_credentials_founds_nothing(
 ) -> None:
     settings = prepared(tmp_path)
     provider = FakeProvider(clock=Clock())
-    monkeypatch.setattr("countersign.bootstrap.make_providers", lambda *_: {"fake": provider})
+    monkeypatch.setattr("countersign.bootstrap.serving.make_providers", lambda *_: {"fake": provider})
     stray = Stray(lease_id="lse_aaaaaaaaaaaaaaaa", target="nothing", place="memory", ref={})
     monkeypatch.setattr(provider, "roll_call", lambda _: [stray])
     monkeypatch.setattr(provider, "end_stray", lambda _: Answer(said={}))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from countersign.auditlog.signer import Ed25519Signer, LogSigner
-from countersign.bootstrap import Running, assemble
+from countersign.bootstrap.assembly import Running, assemble
 from countersign.domain.people import Principal
 from countersign.domain.request import Request
 from countersign.domain.review import Decision

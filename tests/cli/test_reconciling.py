@@ -20,7 +20,7 @@ from tests.world import CATALOG, DIRECTORY, entitlement
 
 from countersign.auditlog import reconciliation
 from countersign.auditlog.signer import Ed25519Signer
-from countersign.bootstrap import Running, assemble
+from countersign.bootstrap.assembly import Running, assemble
 from countersign.cli.exported import ENTRIES
 from countersign.domain.review import Decision
 from countersign.service.rules import found

@@ -12,7 +12,7 @@ from tests.world import World
 
 from countersign.auditlog.checkpoint import open_checkpoint
 from countersign.auditlog.meaning import MeaningCheck
-from countersign.bootstrap import state_clock
+from countersign.bootstrap.outlets import state_clock
 from countersign.providers.kernel_clock import kernel_clock
 from countersign.service.evidence import Evidence
 from countersign.store import Store

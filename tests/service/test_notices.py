@@ -12,7 +12,7 @@ from tests.emergencies import GLASS_CATALOG, ROOT, with_groups
 from tests.receivers import SECRET, SPELLED_SECRET, Inbox, receiving
 from tests.world import Clock, World
 
-from countersign.bootstrap import make_followers
+from countersign.bootstrap.outlets import make_followers
 from countersign.config.settings import load_settings
 from countersign.domain.emergency import Emergency, Verdict
 from countersign.domain.refusals import NotPermitted
@@ -146,7 +146,7 @@ def test_that_nobody_looked_at_an_emergency_afterwards_is_told_as_well(world: Wo
 def test_the_notice_of_a_running_broker_arrives_within_a_second_and_verifies(
     world: World, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("countersign.bootstrap.now", world.clock)
+    monkeypatch.setattr("countersign.bootstrap.outlets.now", world.clock)
     settings = load_settings(mode="embedded", webhooks={"owners": {"url": inbox.url, "secret": SPELLED_SECRET}})
     world.followers = make_followers(world.store, settings)
     world.restart()

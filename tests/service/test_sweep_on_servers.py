@@ -20,7 +20,7 @@ from tests.stuck import uninterruptible
 from tests.world import DIRECTORY, entitlement
 
 from countersign.auditlog.signer import Ed25519Signer
-from countersign.bootstrap import assemble
+from countersign.bootstrap.assembly import assemble
 from countersign.domain.lease import LeaseState
 from countersign.domain.review import Decision
 from countersign.service.broker import Broker

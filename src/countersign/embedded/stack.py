@@ -16,7 +16,8 @@ from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
-from countersign.bootstrap import found_rules, log_signer, open_store
+from countersign.bootstrap.founding import found_rules, open_store
+from countersign.bootstrap.logkey import log_signer
 from countersign.config.settings import Settings, load_settings
 from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.world import Clock
 
-from countersign.bootstrap import _turn
+from countersign.bootstrap.providers import _turn
 from countersign.domain.refusals import LogUnavailable
 from countersign.providers.aws.clock import AwsClock
 from countersign.providers.aws.ended_list import EndedList

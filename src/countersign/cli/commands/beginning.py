@@ -13,15 +13,16 @@ from countersign.cli.session import Session, with_session
 @with_session
 def strays(session: Session, *, ending: bool) -> None:
     """Ask the providers what bears the name of a lease while the database knows none; exit 1 if anything is left."""
-    from countersign import bootstrap  # noqa: PLC0415 - loads all of the broker
-    from countersign.beginning import look_before_the_first_start  # noqa: PLC0415 - as above
+    from countersign.bootstrap.beginning import look_before_the_first_start  # noqa: PLC0415 - loads all of the broker
+    from countersign.bootstrap.founding import open_store  # noqa: PLC0415 - as above
+    from countersign.bootstrap.providers import make_providers  # noqa: PLC0415 - as above
     from countersign.config.problems import ConfigError  # noqa: PLC0415 - as above
     from countersign.config.settings import load_settings  # noqa: PLC0415 - as above
 
     try:
         settings = load_settings()
-        store = bootstrap.open_store(settings)
-        providers = bootstrap.make_providers(settings, store)
+        store = open_store(settings)
+        providers = make_providers(settings, store)
         found, ended = look_before_the_first_start(store, settings, providers, ending=ending)
     except ConfigError as error:
         raise usage(f"the configuration cannot be used: {error}") from None

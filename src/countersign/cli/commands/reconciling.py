@@ -70,7 +70,7 @@ def reconcile(session: Session, /, **asked: Any) -> None:  # noqa: ANN401 - one 
 
 
 def _extracts(asked: dict[str, Any]) -> Iterator[Extract]:
-    from countersign.bootstrap import now  # noqa: PLC0415 - loads all of the broker
+    from countersign.bootstrap.clock import now  # noqa: PLC0415 - loads all of the broker
     from countersign.cli import extracts  # noqa: PLC0415 - as above
 
     if asked["openbao_audit"]:

@@ -16,14 +16,14 @@ from countersign.cli.session import Session, with_session
 def serve(session: Session) -> None:
     """Run a broker as its settings say (COUNTERSIGN_…, and the file that COUNTERSIGN_CONFIG names), until it is stopped."""
     del session
-    from countersign import bootstrap  # noqa: PLC0415 - loads all of the broker
-    from countersign.auditlog.signer import KeyFileRefused  # noqa: PLC0415 - as above
+    from countersign.auditlog.signer import KeyFileRefused  # noqa: PLC0415 - loads all of the broker
+    from countersign.bootstrap import serving  # noqa: PLC0415 - as above
     from countersign.config.problems import ConfigError  # noqa: PLC0415 - as above
     from countersign.config.settings import load_settings  # noqa: PLC0415 - as above
     from countersign.domain.refusals import LogUnavailable  # noqa: PLC0415 - as above
 
     try:
-        bootstrap.serve(load_settings())
+        serving.serve(load_settings())
     except ConfigError as error:
         raise usage(f"the configuration cannot be used: {error}") from None
     except KeyFileRefused as error:

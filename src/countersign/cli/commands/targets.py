@@ -56,7 +56,7 @@ def init(session: Session, *, administrator: str, broker: str, dsn_file: Path | 
 @with_session
 def check(session: Session, *, dsn_file: Path | None) -> None:
     """Look over what is installed and who may do what, with the broker's own account."""
-    from countersign.bootstrap import now  # noqa: PLC0415 - loads all of the broker
+    from countersign.bootstrap.clock import now  # noqa: PLC0415 - loads all of the broker
     from countersign.providers.target.install import Level  # noqa: PLC0415 - loads a driver
     from countersign.providers.target.install import check as look  # noqa: PLC0415 - as above
 

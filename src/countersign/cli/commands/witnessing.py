@@ -61,7 +61,7 @@ def run(session: Session, *, settings: Path) -> None:
 
     from countersign.api.app import LOOPBACK  # noqa: PLC0415 - as above
     from countersign.api.witness import make_witness_app  # noqa: PLC0415 - as above
-    from countersign.bootstrap import configure_logging  # noqa: PLC0415 - as above
+    from countersign.bootstrap.serving import configure_logging  # noqa: PLC0415 - as above
 
     configure_logging()
     with _told():
@@ -113,7 +113,7 @@ def _look(made: Witness, stopping: threading.Event) -> None:
 
 def _build(found: WitnessSettings) -> Witness:
     from countersign.auditlog.signer import load_cosigner_file  # noqa: PLC0415 - loads cryptography
-    from countersign.bootstrap import now  # noqa: PLC0415 - the one reading of the clock
+    from countersign.bootstrap.clock import now  # noqa: PLC0415 - the one reading of the clock
     from countersign.service.witnessing import WatchedLog, Witness  # noqa: PLC0415 - as above
     from countersign.store.witness_state import WitnessState  # noqa: PLC0415 - as above
 

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from countersign.auditlog.report import Report
-from countersign.bootstrap import log_signer, now
+from countersign.bootstrap.clock import now
+from countersign.bootstrap.logkey import log_signer
 from countersign.embedded.demo.outside import refuses
 from countersign.embedded.demo.report import Step
 from countersign.embedded.demo.stage import Stage

@@ -113,6 +113,8 @@ def test_an_auditor_sees_every_entry_within_a_second_and_takes_it_up_where_he_wa
         begun = time.monotonic()
         asked = world.ask()
         first = watch.next()
+        if first["event"] == "audit.read":  # that he watches is an entry too
+            first = watch.next()
         assert time.monotonic() - begun < 1
         assert first["event"] == "request.submitted"
         entry = json.loads(first["data"])

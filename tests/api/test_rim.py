@@ -131,7 +131,9 @@ def test_a_log_that_cannot_be_written_is_told_and_nothing_happens(api: Api, monk
     body = {"decision": "approve", "digest": request["digest"]}
     answer = api.post("bob", f"/v1/requests/{request['id']}/reviews", json=body)
     assert (answer.status_code, answer.json()["code"]) == (503, "log-unavailable")
-    assert api.get("bob", f"/v1/requests/{request['id']}").json()["reviews"] == []
+    assert api.get("alice", f"/v1/requests/{request['id']}").json()["reviews"] == []
+    unseen = api.get("bob", f"/v1/requests/{request['id']}")  # an approver's first look is a fact, or there is none
+    assert (unseen.status_code, unseen.json()["code"]) == (503, "log-unavailable")
 
 
 def test_a_call_is_one_line_of_log_that_names_route_and_principal(api: Api) -> None:

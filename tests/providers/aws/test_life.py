@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -28,7 +29,16 @@ ENDED = "CountersignEnded"
 
 
 def look(provider: AwsProvider, ref: LeaseRef) -> Sighting:
-    return provider.look([ref])[ref.lease_id]
+    return look_at(provider, ref)[ref.lease_id]
+
+
+def look_at(provider: AwsProvider, *refs: LeaseRef) -> Mapping[str, Sighting]:
+    """Return what a pass saw that had time for all; a slow emulator makes an honest `unknown`, not tried here."""
+    for _ in range(5):
+        seen = provider.look(list(refs))
+        if not any("no time left" in str(sighting.seen) for sighting in seen.values()):
+            break
+    return seen
 
 
 def wait_until(moment_passed: Any) -> None:  # noqa: ANN401 -- a moment
@@ -99,7 +109,7 @@ def test_a_deny_that_arrives_late_is_not_called_death_before_it_arrives(
     arriving: list[threading.Timer] = []
 
     def put_with_lag(**arguments: Any) -> dict[str, Any]:  # noqa: ANN401 -- arguments of put_role_policy
-        arriving.append(threading.Timer(0.6, put, kwargs=arguments))
+        arriving.append(threading.Timer(3, put, kwargs=arguments))
         arriving[-1].start()
         return {}
 
@@ -109,7 +119,7 @@ def test_a_deny_that_arrives_late_is_not_called_death_before_it_arrives(
     arriving[-1].join()
     seen = look(provider, mine.ref)
     assert seen.standing is Standing.DENIED
-    assert seen.seen["delay_ms"] >= 600
+    assert seen.seen["delay_ms"] >= 3000
 
 
 def test_when_everything_of_the_role_fails_a_refused_canary_proves_nothing(cloud: Cloud) -> None:
@@ -230,7 +240,7 @@ def test_many_are_looked_at_together_with_one_sibling_for_the_role(cloud: Cloud)
     ended, alive = [cloud.draw(provider) for _ in range(3)], [cloud.draw(provider) for _ in range(3)]
     for one in ended:
         provider.end(one.ref)
-    seen = provider.look([one.ref for one in [*ended, *alive]])
+    seen = look_at(provider, *(one.ref for one in [*ended, *alive]))
     assert {seen[one.order.lease_id].standing for one in ended} == {Standing.DENIED}
     assert {seen[one.order.lease_id].standing for one in alive} == {Standing.LIVE}
 

@@ -39,6 +39,7 @@ POPULATIONS: tuple[tuple[str, str], ...] = (
     ("the log's own checks and witnesses", "witness."),
     ("settings that were not those in force", "trust."),
     ("clock", "clock."),
+    ("clock", "checkpoint."),
     ("reads and exports by auditors", "audit."),
 )
 """Populations by the beginning of their types; what fits none is counted as `others`."""

@@ -27,7 +27,7 @@ UNITS = (
 )
 SERVICES = tuple(
     f"tests/service/test_{part}.py"
-    for part in ("requests", "counter", "sealing", "trusting", "letting_in", "draws", "rulemaking")
+    for part in ("requests", "counter", "sealing", "trusting", "letting_in", "draws", "rulemaking", "automatic")
 )
 SUITES = (
     ("units", UNITS),

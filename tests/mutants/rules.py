@@ -19,6 +19,7 @@ CONTROL = "service/control.py"
 ENDINGS = "service/endings.py"
 OFFICE = "service/office.py"
 MAKING = "service/rulemaking.py"
+AUTOMATIC = "service/automatic.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,5 +271,22 @@ MUTANTS = (
     mutant(
         "who wrote a rule asks under it",
         (GRANTING, "if person in rules.authors_of(entitlement_id):", "if False:"),
+        (AUTOMATIC, "- rules.directory.machines_only - {person} - behind", "- rules.directory.machines_only - behind"),
+    ),
+    mutant(
+        "a rule approves in the name of somebody who is no author any more",
+        (AUTOMATIC, "(authors & rules.directory.holders(Role.CATALOG_AUTHOR))", "authors"),
+    ),
+    mutant(
+        "whose approval it was is not compared at the draw",
+        (AUTOMATIC, "or authors != approval.approvers or", "or"),
+    ),
+    mutant(
+        "a rule need not be automatic to approve",
+        (AUTOMATIC, "if not entitlement.approves_itself or authors != able", "if authors != able"),
+    ),
+    mutant(
+        "production may be automatic",
+        ("config/catalog.py", "item.environment is Environment.PRODUCTION", "False"),
     ),
 )

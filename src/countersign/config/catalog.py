@@ -31,9 +31,11 @@ from countersign.domain.entitlement import (
     Entitlement,
     Parameter,
     ReviewRule,
+    SignatureRule,
     Target,
     strictest,
 )
+from countersign.domain.environment import Environment
 from countersign.domain.refusals import Invalid
 
 
@@ -123,6 +125,7 @@ class _Check:
     def __init__(self, file: CatalogFile, source: object, position: int, longest_access_s: int) -> None:
         self._targets = {item.id: item for item in file.target}
         self._witnesses = len(file.trust.witness)
+        self._rules = file.rule
         self._source = source
         self._position = position
         self._longest = longest_access_s
@@ -141,6 +144,27 @@ class _Check:
             yield from self._break_glass(item, item.break_glass)
         if item.cosigned and not self._witnesses:
             yield self._problem("cosigned", expected="false while there is no [[trust.witness]]", got="true")
+        if item.automatic:
+            yield from self._automatic(item)
+
+    def _automatic(self, item: EntitlementTable) -> Iterator[Problem]:
+        """Name what an approval in advance would get round."""
+        ruled = ", ".join(rule.id for rule in matching(item, self._rules))
+        refused = {
+            "in production: there every access is approved by people who looked at it": (
+                item.environment is Environment.PRODUCTION
+            ),
+            'with signature = "required": nobody signs what is approved in advance': (
+                item.signature is SignatureRule.REQUIRED
+            ),
+            "with break_glass: an emergency hurries approvals that this does not wait for": (
+                item.break_glass is not None
+            ),
+            f"under a [[rule]] that asks for reviews ({ruled})": bool(ruled),
+        }
+        for why, holds in refused.items():
+            if holds:
+                yield self._problem("automatic", expected=f"false {why}", got="true")
 
     def _break_glass(self, item: EntitlementTable, table: BreakGlassTable) -> Iterator[Problem]:
         if not item.min_duration_s <= table.max_duration_s <= item.max_duration_s:
@@ -267,4 +291,5 @@ def _entitlement(table: EntitlementTable, target: Target, rules: tuple[ReviewRul
         cosigned=table.cosigned,
         signature=table.signature,
         second_factor=table.second_factor,
+        automatic=table.automatic,
     )

@@ -93,6 +93,7 @@ class EntitlementTable(Table):
     cosigned: bool = False
     signature: Annotated[SignatureRule, Field(strict=False)] = SignatureRule.OPTIONAL
     second_factor: Annotated[tuple[Value, ...], Field(strict=False)] = ()
+    automatic: bool = False
 
 
 class CatalogFile(Table):

@@ -168,6 +168,7 @@ class Entitlement:
     Attributes:
         idle: a lease that nobody used for so long ends early; None where that does not matter.
         cosigned: no credential is made before witnesses have seen that it was going to be.
+        automatic: who may ask has it at once, approved in advance by the two who countersigned this rule.
     """
 
     id: str
@@ -194,6 +195,12 @@ class Entitlement:
     cosigned: bool = False
     signature: SignatureRule = SignatureRule.OPTIONAL
     second_factor: tuple[str, ...] = ()
+    automatic: bool = False
+
+    @property
+    def approves_itself(self) -> bool:
+        """Say whether its rule is an approval in advance: never in production, whatever was written."""
+        return self.automatic and self.environment is not Environment.PRODUCTION
 
     def document(self) -> dict[str, Any]:
         """Return everything that decides what this entitlement gives and who signs it, as plain JSON."""
@@ -240,6 +247,8 @@ class Entitlement:
             document["signature"] = self.signature.value
         if self.second_factor:
             document["second_factor"] = list(self.second_factor)
+        if self.automatic:
+            document["automatic"] = True
         return document
 
     @cached_property

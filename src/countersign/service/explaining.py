@@ -14,6 +14,7 @@ from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import NotFound, NotPermitted, Refused
 from countersign.domain.request import Request, RequestState
 from countersign.domain.review import FactorStanding, Hindrance, count_quorum
+from countersign.service.automatic import authors_of_record
 from countersign.service.granting import demand_may_ask
 from countersign.service.judgement import (
     Scale,
@@ -154,17 +155,18 @@ def _of_request(tx: Tx, request: Request, rules: Rules) -> Explanation:
         lambda: refuse_if_stopped(tx, person=request.person, entitlement=entitlement.id, provider=entitlement.provider),
     )
     pending = request.state is RequestState.PENDING
+    automatic = tx.automatic_approval(request.id)
     return Explanation(
         about=request.id,
         person=request.person,
         entitlement=entitlement.id,
         state=request.state.value,
-        rule=_name_of_rule(request, entitlement),
+        rule=_name_of_rule(request, entitlement) if automatic is None else _in_advance(automatic.approvers),
         pinned=request.rule_digest,
-        factors=quorum.factors,
+        factors=quorum.factors if automatic is None else (),
         words=words,
         could_sign=left if pending else (),
-        could_not=unable,
+        could_not=unable if automatic is None else (),
         authors=tuple(sorted(rules.authors_of(entitlement.id))),
         obstacles=_distinct(obstacles),
         changes=(*(_wanting(quorum.factors, left, entitlement, rules) if pending else ()), *_hints(obstacles)),
@@ -173,13 +175,14 @@ def _of_request(tx: Tx, request: Request, rules: Rules) -> Explanation:
 
 def _supposed(tx: Tx, entitlement: Entitlement, account: Principal, rules: Rules) -> Explanation:
     person = account.person
+    rule = entitlement.review
+    automatic = authors_of_record(entitlement, rules, person=person)
     obstacles = _refusals(
         lambda: rules.directory.demand(account, Role.REQUESTER),
         lambda: demand_may_ask(account, entitlement, rules),
-        lambda: demand_reachable(person, entitlement=entitlement, rule=entitlement.review, rules=rules),
+        lambda: None if automatic else demand_reachable(person, entitlement=entitlement, rule=rule, rules=rules),
         lambda: refuse_if_stopped(tx, person=person, entitlement=entitlement.id, provider=entitlement.provider),
     )
-    rule = entitlement.review
     able, unable = _circle(Scale(digest="", rule=rule, requester=person, entitlement=entitlement, rules=rules))
     empty = count_quorum(rule, approvers=(), requester=person, directory=rules.signers(entitlement))
     return Explanation(
@@ -187,15 +190,18 @@ def _supposed(tx: Tx, entitlement: Entitlement, account: Principal, rules: Rules
         person=person,
         entitlement=entitlement.id,
         state=None,
-        rule=_normal_rule(entitlement),
+        rule=_normal_rule(entitlement) if automatic is None else _in_advance(automatic),
         pinned=entitlement.rule_digest,
-        factors=empty.factors,
+        factors=empty.factors if automatic is None else (),
         words=(),
-        could_sign=able,
-        could_not=unable,
+        could_sign=able if automatic is None else (),
+        could_not=unable if automatic is None else (),
         authors=tuple(sorted(rules.authors_of(entitlement.id))),
         obstacles=_distinct(obstacles),
-        changes=(*_wanting(empty.factors, able, entitlement, rules), *_hints(obstacles)),
+        changes=(
+            *(_wanting(empty.factors, able, entitlement, rules) if automatic is None else ()),
+            *_hints(obstacles),
+        ),
     )
 
 
@@ -232,6 +238,10 @@ def _normal_rule(entitlement: Entitlement) -> str:
     if not entitlement.rules:
         return "review"
     return f"review, the strictest of {', '.join(rule.id for rule in entitlement.rules)}"
+
+
+def _in_advance(authors: tuple[str, str]) -> str:
+    return f"automatic: approved in advance by {authors[0]} and {authors[1]}, who countersigned this rule"
 
 
 def _name_of_rule(request: Request, entitlement: Entitlement) -> str:

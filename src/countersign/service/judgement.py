@@ -16,6 +16,7 @@ from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import ApprovalVoid, NobodyCanApprove, NotEligible
 from countersign.domain.request import Request, RequestState
 from countersign.domain.review import Decision, Hindrance, Quorum, Review, could_be_reached, count_quorum, hindrance_to
+from countersign.service.automatic import judge_automatic
 from countersign.service.granting import demand_may_ask
 from countersign.service.rules import Rules
 from countersign.service.signatures import fault_of, is_required
@@ -245,6 +246,10 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
     reviews = tx.reviews(request.id)
     if any(review.decision is Decision.DENY for review in reviews):
         raise ApprovalVoid(f"{request.id} was denied by one reviewer", rule="one deny ends it")
+    automatic = tx.automatic_approval(request.id)
+    if automatic is not None:
+        authors = judge_automatic(tx, automatic, request, entitlement=entitlement, rules=rules)
+        return Judged(entitlement=entitlement, approvers=authors)
     emergency = request.emergency
     if emergency is not None and emergency.envelope is not None:
         judge_envelope(tx, request, envelope_id=emergency.envelope, entitlement=entitlement, rules=rules)

@@ -22,6 +22,7 @@ from countersign.domain.refusals import (
 )
 from countersign.domain.request import Request, RequestEvent
 from countersign.domain.review import Decision, Review, eligible_for
+from countersign.service.automatic import approve_by_rule, authors_of_record
 from countersign.service.endings import decide_request
 from countersign.service.granting import open_grant, refuse_author
 from countersign.service.judgement import demand_reachable, standing_of
@@ -196,8 +197,11 @@ class Requests:
             return decide_request(tx, request, RequestEvent.WITHDRAW, actor=principal.person)
 
     def _submitted(self, tx: Tx, principal: Principal, ask: Ask, *, entitlement: Entitlement, rules: Rules) -> Request:
-        """Make a request that waits for its reviews, if anybody could give them."""
+        """Make a request that waits for its reviews, if anybody could give them, unless its rule approves it."""
         request = self.submissions.make(tx, principal, ask, entitlement=entitlement, rules=rules)
+        authors = authors_of_record(entitlement, rules, person=principal.person, behind=principal.behind)
+        if authors is not None and ask.emergency is None:
+            return approve_by_rule(self.office, tx, request, entitlement=entitlement, rules=rules, authors=authors)
         rule = entitlement.rule_for(ask.emergency)
         demand_reachable(principal.person, entitlement=entitlement, rule=rule, rules=rules, behind=principal.behind)
         return request

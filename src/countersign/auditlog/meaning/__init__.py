@@ -16,6 +16,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `quorum-not-reached` | grant, draw | those who signed do not fill the rule in force, each of them counted once |
 | `review-after-decision`, `decided-twice` | review, decision | the request was decided before |
 | `approved-without-approval` | decision | approved although nobody approved it, or one denied it |
+| `automatic-unfounded` | approval in advance | the rule in force is not automatic or not by these two, or people look at it |
 | `denied-without-denial`, `approved-without-grant` | decision, request | denied by nobody; approved, and no grant came of it |
 | `grant-without-approval` | grant | no approved request behind it, or no approver in it |
 | `approvers-mismatch` | grant, draw | the persons named are not exactly those who approved |

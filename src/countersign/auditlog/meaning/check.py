@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning.approvals import Approvals
+from countersign.auditlog.meaning.automatic import Automatic
 from countersign.auditlog.meaning.campaigns import Campaigns
 from countersign.auditlog.meaning.counters import Counters
 from countersign.auditlog.meaning.detectors import Detectors
@@ -74,6 +75,7 @@ class MeaningCheck:
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
+        automatic = Automatic(ledger=ledger, rules=rules)
         outside, campaigns = Outside(ledger=ledger), Campaigns(ledger=ledger)
         signatures = Signatures(ledger=ledger, genesis=genesis)
         self._raised = raised = Raised(ledger=ledger, detectors=Detectors(thresholds, rules=rules))
@@ -98,6 +100,7 @@ class MeaningCheck:
             ),
             "review.recorded": (order.judge_act, approvals.reviewed, rules.reviewed, signatures.reviewed),
             "counter.proposed": (order.judge_act, counters.proposed),
+            "request.approved-automatically": (automatic.approved,),
             "request.decided": (approvals.decided,),
             "grant.opened": (approvals.opened, rules.opened),
             "grant.closed": (approvals.closed,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -154,6 +154,18 @@ class KnownRules:
             counted = count_quorum(rule, approvers=approvers, requester=requester, directory=self.signers(entitlement))
             self._room(self._quorums)[asked] = counted.reached
         return self._quorums[asked]
+
+    def approves(self, authors: Sequence[str], entitlement: str) -> bool:
+        """Say whether a rule is automatic outside production, and these two countersigned it and are authors still."""
+        item, by = self.entitlements[entitlement], self.authors.get(entitlement, frozenset())
+        able = self.directory.holders(Role.CATALOG_AUTHOR) - self.directory.machines_only
+        return (
+            item.get("automatic") is True
+            and item["environment"] in {Environment.STAGING, Environment.DEVELOPMENT}
+            and len(authors) == len(by) == 2  # noqa: PLR2004 - two people countersign
+            and by == {*authors}
+            and by <= able
+        )
 
     @staticmethod
     def _room(remembered: dict[Any, Any]) -> dict[Any, Any]:

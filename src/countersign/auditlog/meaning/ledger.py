@@ -41,6 +41,7 @@ class OpenRequest:
     envelope: str | None = None
     signed: bool = False
     behind: tuple[str, ...] = ()
+    automatic: bool = False
 
 
 @dataclass(slots=True)

@@ -126,9 +126,16 @@ class Rulebooks:
             self.ledger.broken(index, "not-eligible", f"{request.person} could not have {request.entitlement} any more")
         self._judge_signers(index, fact, grant)
 
+    def approves(self, fact: Fact, request: OpenRequest, authors: Sequence[str]) -> bool:
+        """Say whether its rule approves a request in the name of these two; not where the rules are not in the log."""
+        return self._ever(fact, _approves, request, authors)
+
     def _judge_signers(self, index: int, fact: Fact, grant: OpenGrant) -> None:
         request = grant.request
-        if not self._ever(fact, _suffices, request):
+        if request.automatic and not self.approves(fact, request, request.approvers):
+            detail = f"the rule of {request.entitlement} approves {grant.request_id} no more in the name of those two"
+            self.ledger.broken(index, "quorum-not-reached", detail)
+        elif not request.automatic and not self._ever(fact, _suffices, request):
             signed = ", ".join(sorted(request.approvers)) or "nobody"
             detail = (
                 f"{signed} signed {grant.request_id}, and the rule of {request.entitlement} asks for more or others"
@@ -176,6 +183,14 @@ def _suffices(rules: KnownRules, request: OpenRequest) -> bool:
         request.entitlement,
         requester=request.person,
         emergency=request.emergency and request.envelope is None,
+    )
+
+
+def _approves(rules: KnownRules, request: OpenRequest, authors: Sequence[str]) -> bool:
+    return (
+        rules.pins(request.entitlement, request.rule)
+        and not {request.person, *request.behind} & {*authors}
+        and rules.approves(authors, request.entitlement)
     )
 
 

@@ -137,6 +137,7 @@ class Answer:
         owner_signs: whether the owning group is part of its review.
         review: its normal rule. Envelopes take the same signatures, only earlier, and so add nothing to it.
         break_glass: the rule of its emergencies, None where it knows none.
+        automatic: the rule where the approval of its two authors, given in advance, is taken as given; None where there is none.
     """
 
     entitlement: str
@@ -148,11 +149,12 @@ class Answer:
     owner_signs: bool
     review: Way
     break_glass: Way | None
+    automatic: Way | None = None
 
     @property
     def ways(self) -> tuple[Way, ...]:
         """The rules by which it can be had."""
-        return (self.review,) if self.break_glass is None else (self.review, self.break_glass)
+        return tuple(way for way in (self.review, self.break_glass, self.automatic) if way is not None)
 
     @property
     def least(self) -> int | None:
@@ -161,7 +163,7 @@ class Answer:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {
+        said = {
             "entitlement": self.entitlement,
             "environment": self.environment,
             "owner": {"group": self.owner, "members": self.owners.as_json(), "signs": self.owner_signs},
@@ -171,6 +173,7 @@ class Answer:
             "review": self.review.as_json(),
             "break_glass": None if self.break_glass is None else self.break_glass.as_json(),
         }
+        return said if self.automatic is None else said | {"automatic": self.automatic.as_json()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,10 @@ its environment: one to ask with, and one that is no machine's to sign with.
 
 Nothing else in the rules adds a signer: no role waives a seat, and no verb of one person approves, grants or changes a group.
 What two authors together can do is change the rules themselves; who they are is said apart.
+
+An automatic entitlement, never one of production, is the exception that is named as such: its two authors approved in advance, so
+that whoever may ask needs nobody further. The files do not say who those two are, nor whether there are any; the answer
+supposes that there are.
 """
 
 from __future__ import annotations
@@ -48,22 +52,27 @@ class Prover:
         """Say whether these persons, acting together and nobody else with them, can obtain a credential."""
         census = self._censuses[entitlement.environment]
         askers = census.askers(entitlement) & frozenset(coalition)
+        if entitlement.approves_itself and askers:
+            return True
         return any(_fills(rule, askers, frozenset(coalition), census) for rule in rules_of(entitlement))
 
     def answer(self, entitlement: Entitlement) -> Answer:
         """Return what is true of one entitlement."""
         askers = self._censuses[entitlement.environment].askers(entitlement)
         review, *others = (self._way(entitlement, rule, askers) for rule in rules_of(entitlement))
+        automatic = _in_advance(entitlement, askers) if entitlement.approves_itself and askers else None
+        alone = automatic is not None or 1 in {way.least for way in (review, *others)}
         return Answer(
             entitlement=entitlement.id,
             environment=entitlement.environment.value,
             owner=entitlement.owner,
-            alone=People.of(askers if 1 in {way.least for way in (review, *others)} else frozenset()),
+            alone=People.of(askers if alone else frozenset()),
             requesters=People.of(askers),
             owners=People.of(self._directory.members(entitlement.owner)),
             owner_signs=entitlement.owner in seats_of(entitlement.review),
             review=review,
             break_glass=others[0] if others else None,
+            automatic=automatic,
         )
 
     def _way(self, entitlement: Entitlement, rule: Sequence[Factor], askers: frozenset[str]) -> Way:
@@ -153,17 +162,36 @@ def symbolic(entitlement: Entitlement, rule: Sequence[Factor]) -> str:
     return " + ".join([f"1 of {asking}", *signing]) + ", all distinct" if signing else "nobody"
 
 
+def _in_advance(entitlement: Entitlement, askers: frozenset[str]) -> Way:
+    """Return the way in which whoever may ask needs nobody further, the two authors' approval being given."""
+    asking = "all who may ask" if entitlement.requesters is None else " or ".join(entitlement.requesters)
+    nobody = People.of(frozenset())
+    return Way(
+        rule=f"1 of {asking}, approved in advance by the rule's two authors",
+        least=1,
+        witness=Witness(requester=min(askers), signers=()),
+        nobody_for=nobody,
+        two_factors=(),
+        each_other=nobody,
+        taking_turns=None,
+    )
+
+
 def findings_of(answer: Answer) -> Iterator[Finding]:
     """Say what of an answer an auditor should read."""
 
     def finding(severity: Severity, code: str, detail: str) -> Finding:
         return Finding(severity=severity, code=code, about=answer.entitlement, detail=detail)
 
-    if answer.alone.count:
+    if answer.automatic is not None:
+        detail = f"approved in advance by the two who countersign the rule; then drawn alone by {answer.alone}"
+        yield finding(Severity.WARNING, "automatic", detail)
+    elif answer.alone.count:
         yield finding(Severity.FAILURE, "one-person", f"reached alone by {answer.alone}")
     if not answer.requesters.count:
         yield finding(Severity.FAILURE, "nobody", "no set of persons reaches it: nobody may ask")
-    for name, way in zip(("", "in an emergency "), answer.ways, strict=False):
+    emergency = () if answer.break_glass is None else (("in an emergency ", answer.break_glass),)
+    for name, way in (("", answer.review), *emergency):
         if answer.requesters.count and way.least is None:
             yield finding(Severity.FAILURE, "nobody", f"{name}nobody could approve any request: {way.rule}")
         elif way.least is not None and way.nobody_for.count:

@@ -42,6 +42,8 @@ def _lines(proof: Proof) -> Iterator[str]:
     for answer in proof.answers:
         yield answer.entitlement
         yield from _way("", answer.review)
+        if answer.automatic is not None:
+            yield from _way("automatic: ", answer.automatic)
         if answer.break_glass is not None:
             yield from _way("in an emergency: ", answer.break_glass)
     yield from _part("Powers, by the broker's rules")
@@ -78,7 +80,7 @@ def _row(answer: Answer) -> tuple[str, ...]:
         answer.entitlement,
         answer.environment,
         str(answer.alone),
-        _least(answer.review),
+        _least(answer.review) if answer.automatic is None else f"{_least(answer.automatic)} (automatic)",
         "-" if answer.break_glass is None else _least(answer.break_glass),
         str(answer.review.nobody_for.count),
         str(sum(overlap.people.count for overlap in answer.review.two_factors)),

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from countersign.domain.facts import Fact
 from countersign.store import log
 from countersign.store.log import LogHead
+from countersign.store.unit.automatic_part import AutomaticPart
 from countersign.store.unit.campaigns_part import CampaignsPart
 from countersign.store.unit.control_part import ControlPart, Remembered, Stop
 from countersign.store.unit.counters_part import CountersPart
@@ -38,6 +39,7 @@ class Tx(
     RulesPart,
     ProposalsPart,
     RequestsPart,
+    AutomaticPart,
     CountersPart,
     GrantsPart,
     LeasesPart,

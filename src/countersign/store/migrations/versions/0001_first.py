@@ -5,6 +5,7 @@ from alembic import op
 
 from countersign.auditlog.merkle import EMPTY_ROOT, Frontier
 from countersign.store import (
+    automatic_tables,
     campaign_tables,
     counter_tables,
     emergency_tables,
@@ -30,6 +31,7 @@ def upgrade() -> None:
     for tables in (
         schema,
         emergency_tables,
+        automatic_tables,
         counter_tables,
         follower_tables,
         passkey_tables,

@@ -37,7 +37,10 @@ Facts = list[dict[str, Any]]
 def automatic(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - keys of the entitlement
     """Return the catalog in which the sandbox approves itself, and `orders-db-read` is as new and does not."""
     catalog = both_catalogs()
-    changed = {"sandbox": {"automatic": True} | changes, "orders-db-read": {"max_duration_s": 1800}}
+    changed: dict[str, dict[str, Any]] = {
+        "sandbox": {"automatic": True, **changes},
+        "orders-db-read": {"max_duration_s": 1800},
+    }
     return {**catalog, "entitlement": [e | changed.get(e["id"], {}) for e in catalog["entitlement"]]}
 
 
@@ -236,9 +239,7 @@ def _as_grant_of(request: Request) -> list[sa.ColumnElement[Any]]:
     return [sa.literal(changed[c.name]) if c.name in changed else c for c in schema.grants.columns]
 
 
-@pytest.mark.parametrize(
-    "changes", [{"one": "grace"}, {"one": "alice"}, {"requester_person": "dave"}, {"one": "hugo", "other": "grace"}]
-)
+@pytest.mark.parametrize("changes", [{"one": "grace"}, {"one": "alice"}, {"requester_person": "dave"}])
 def test_a_row_of_the_same_author_twice_of_the_requester_or_of_another_s_request_is_refused(
     changes: dict[str, Any],
 ) -> None:

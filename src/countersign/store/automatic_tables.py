@@ -17,7 +17,7 @@ automatic_approvals = sa.Table(
     column("other", sa.String(63)),
     column("at", Moment),
     sa.ForeignKeyConstraint(["request_id", "requester_person"], ["requests.id", "requests.person"]),
-    sa.CheckConstraint("one < other", name="two_distinct_authors"),
+    sa.CheckConstraint("one <> other", name="two_distinct_authors"),
     sa.CheckConstraint("requester_person NOT IN (one, other)", name="no_author_asks"),
 )
 

@@ -161,6 +161,7 @@ class KnownRules:
         able = self.directory.holders(Role.CATALOG_AUTHOR) - self.directory.machines_only
         return (
             item.get("automatic") is True
+            and not item.keys() & {"break_glass", "signature", "rules"}
             and item["environment"] in {Environment.STAGING, Environment.DEVELOPMENT}
             and len(authors) == len(by) == 2  # noqa: PLR2004 - two people countersign
             and by == {*authors}

@@ -182,7 +182,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         waiting=waiting["id"],
         waiting_digest=waiting["digest"],
         page=api.post("alice", "/v1/passkey-pages", json={"act": "vouch", "subject": waiting["id"]}).json()["id"],
-        campaign=api.post("erin", "/v1/campaigns", json={"groups": ["engineers"], "due_s": 600}).json()["id"],
+        campaign=api.post("erin", "/v1/campaigns", json={"groups": ["engineers"], "due_s": 86400}).json()["id"],
     )
     api.world.store.close()
     return made
@@ -321,7 +321,9 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /audit/entries?subject=": lambda api, who, scene: api.get(who, f"/v1/audit/entries?subject={scene.pending}"),
     "GET /audit/export": lambda api, who, _: api.get(who, "/v1/audit/export"),
     "GET /audit/pack": lambda api, who, _: api.get(who, f"/v1/audit/pack?since={MOMENT}&until={MOMENT}&sample=1"),
-    "POST /campaigns": lambda api, who, _: api.post(who, "/v1/campaigns", json={"groups": ["engineers"], "due_s": 600}),
+    "POST /campaigns": lambda api, who, _: api.post(
+        who, "/v1/campaigns", json={"groups": ["engineers"], "due_s": 86400}
+    ),
     "GET /campaigns": lambda api, who, _: api.get(who, "/v1/campaigns"),
     "GET /campaigns/{id}": lambda api, who, scene: api.get(who, f"/v1/campaigns/{scene.campaign}"),
     "POST /campaigns/{id}/decide": lambda api, who, scene: api.post(

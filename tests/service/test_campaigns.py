@@ -48,6 +48,13 @@ def the_log_adds_up(world: World, request: pytest.FixtureRequest) -> Iterator[No
     assert codes == ({"not-eligible"} if "taken_back" in request.node.name else set())
 
 
+def test_nobody_is_given_less_than_a_day_to_decide(world: World) -> None:
+    hasty = timedelta(days=1) - timedelta(seconds=1)
+    with pytest.raises(Invalid, match="due_s must lie between 86400 and"):
+        world.broker.campaigns.start(world.principal("erin"), groups=["engineers"], entitlement=None, due=hasty)
+    assert world.facts("campaign.started") == []
+
+
 def test_a_campaign_asks_about_every_membership_of_its_groups(world: World) -> None:
     view = started(world, "engineers", "orders-owners")
     assert [(item.group, item.person) for item in view.items] == [

@@ -84,6 +84,19 @@ def test_a_lock_on_production_is_lifted_by_two_and_never_by_who_placed_it_alone(
     assert api.post("frank", path).status_code == 200
 
 
+@pytest.mark.parametrize("call", ["/v1/stop", "/v1/lock"])
+def test_nobody_lifts_what_stops_himself_nor_asks_for_it(api: Api, call: str) -> None:
+    body = {"scope": "person", "id": "oscar", "reason": "laptop stolen"} | (
+        {"until": UNTIL} if call == "/v1/lock" else {}
+    )
+    path = f"/v1/stops/{api.post('olga', call, json=body).json()['stop']['id']}/lift"
+    answer = api.post("oscar", path).json()
+    assert (answer["code"], answer["rule"]) == ("not-permitted", "a different person lifts a stop")
+    [stop] = api.get("olga", "/v1/stops").json()["items"]
+    assert "lift_asked_by" not in stop
+    assert api.post("frank", path).status_code == 200
+
+
 @pytest.mark.parametrize("who", ["alice", "bob", "erin", "grace"])
 def test_who_may_lock_is_a_role(api: Api, who: str) -> None:
     assert lock(api, who).json()["code"] == "not-permitted"

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from countersign.domain.refusals import AlreadyReviewed, SelfReview, WindowOver
 
-SHORTEST_S, LONGEST_S = 60, 90 * 24 * 3600
+SHORTEST_S, LONGEST_S = 24 * 3600, 90 * 24 * 3600
 """How long people may have to decide, in seconds."""
 
 

@@ -16,6 +16,7 @@ from countersign.domain.lease import Cause
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import Invalid, NotEligible, NotFound, NotPermitted, NotYours
 from countersign.domain.request import RequestEvent, RequestState, Sealed
+from countersign.domain.timestamps import spell
 from countersign.service.endings import close_grant, decide_request
 from countersign.service.office import Office
 from countersign.service.rules import Rules
@@ -165,7 +166,7 @@ class Control:
         A lock on production is lifted by two: the first asks, and another than he and who placed it lifts.
 
         Raises:
-            NotPermitted: not operator nor on call, or the one who placed it.
+            NotPermitted: not operator nor on call, the one who placed it or asked first, or the person it concerns.
             NotFound: no such stop is in force.
         """
         with self.office.attempt(principal, act="lift", subject=stop_id), self.office.store.begin() as tx:
@@ -174,10 +175,18 @@ class Control:
             stop = next((stop for stop in tx.stops() if stop.id == stop_id), None)
             if stop is None:
                 raise NotFound(f"no stop {stop_id[:20]!r} is in force")
+            if stop.scope == "person" and stop.target == principal.person:
+                raise NotPermitted("nobody lifts a stop of himself", rule="a different person lifts a stop")
             if self._takes_two(rules, stop) and stop.lift_asked_by is None:
                 return self._ask_to_lift(tx, principal, stop)
             if principal.person in {stop.placed_by, stop.lift_asked_by}:
-                raise NotPermitted("who placed a stop does not lift it", rule="a different person lifts a stop")
+                raise NotPermitted(
+                    "who placed a stop, or asked first to lift it, does not lift it",
+                    rule="a different person lifts a stop",
+                    hint=None
+                    if stop.until is None
+                    else f"another person lifts it; it ends by itself at {spell(stop.until)}",
+                )
             tx.lift_stop(stop, by=principal.person)
             tx.record(
                 StopLifted(actor=principal.person, subject=stop.id, principal=principal.id, placed_by=stop.placed_by)

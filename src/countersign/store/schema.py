@@ -279,6 +279,10 @@ stops = sa.Table(
     column("lifted_at", Moment, nullable=True),
     sa.CheckConstraint("lifted_by IS NULL OR lifted_by <> placed_by", name="lifted_by_another"),
     sa.CheckConstraint("lifted_by IS NULL OR lifted_by <> lift_asked_by", name="lifted_by_two"),
+    sa.CheckConstraint(
+        "scope <> 'person' OR (coalesce(lifted_by, '') <> target AND coalesce(lift_asked_by, '') <> target)",
+        name="lifted_by_whom_it_does_not_concern",
+    ),
 )
 
 idempotency = sa.Table(

@@ -75,7 +75,7 @@ class Runner:
 
     def exchange(self, token: str, **changes: str) -> httpx2.Response:
         form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ID_TOKEN} | changes
-        return httpx2.post(f"{self.desk.url}/v1/token", data=form)
+        return httpx2.post(f"{self.desk.url}/v1/token", data=form, timeout=30)
 
     def enter(self, **changes: Any) -> str:  # noqa: ANN401 - claims
         answer = self.exchange(self.token(**changes))

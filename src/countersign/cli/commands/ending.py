@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from countersign.cli.commands.inquiring import Instant
 from countersign.cli.failures import usage
 from countersign.cli.session import Session, with_session
 from countersign.domain.ids import STOP
@@ -56,7 +57,7 @@ def stop(session: Session, scope: str, id: str | None, reason: str) -> None:  # 
 @click.option("--entitlement", help="What to lock.")
 @click.option("--provider", help="The provider to lock.")
 @click.option(
-    "--until", required=True, metavar="TIME", help="When it ends by itself, such as 2026-11-23T18:00:00.000Z."
+    "--until", type=Instant(), required=True, help="When it ends by itself: 2026-11-23T18:00Z, or local time."
 )
 @click.option("--reason", required=True, help="Why.")
 @click.option("--revoke", is_flag=True, help="End what lives under it, too.")

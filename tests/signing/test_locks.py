@@ -39,6 +39,12 @@ def approve(api: Api, who: str, request: dict[str, Any]) -> httpx2.Response:
     return api.post(who, f"/v1/requests/{request['id']}/reviews", json=body)
 
 
+def test_what_a_lock_refuses_says_when_it_ends(api: Api) -> None:
+    grant = api.granted()
+    lock(api)
+    assert UNTIL in api.draw(grant).json()["next"]
+
+
 @pytest.mark.parametrize(
     ("scope", "name"), [("person", "alice"), ("entitlement", "orders-db-read"), ("provider", "fake")]
 )

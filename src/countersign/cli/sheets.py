@@ -198,8 +198,13 @@ def entitlement_rows(out: Output, entitlements: Sequence[Mapping[str, Any]]) -> 
 
 def stop_rows(out: Output, stops: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Row]]:
     """Return the columns and rows of the stops in force."""
-    return ["id", "scope", "of", "placed by", "placed at"], [
-        [item.get("id"), item.get("scope"), item.get("target"), item.get("placed_by"), out.time(item.get("placed_at"))]
+    return ["id", "scope", "of", "placed by", "placed at", "until", "lift asked by"], [
+        [
+            *(item.get(key) for key in ("id", "scope", "target", "placed_by")),
+            out.time(item.get("placed_at")),
+            out.time(item.get("until")),
+            item.get("lift_asked_by"),
+        ]
         for item in stops
     ]
 

@@ -13,6 +13,7 @@ from countersign.domain.ids import RANDOM_BYTES, make_id
 from countersign.domain.people import Principal
 from countersign.domain.refusals import Conflict, Invalid, KeyReused, LogUnavailable, NotFound, Refused, Stopped
 from countersign.domain.request import Sealed
+from countersign.domain.timestamps import spell
 from countersign.service.rules import RuleReader
 from countersign.store import Remembered, Store, Tx
 
@@ -119,5 +120,7 @@ def refuse_if_stopped(tx: Tx, *, person: str, entitlement: str, provider: str) -
             raise Stopped(
                 f"access is stopped: {stop.scope}{' ' + stop.target if stop.target else ''}",
                 rule=f"stop {stop.id} placed by {stop.placed_by}",
-                hint="someone other than who placed it can lift it",
+                hint="someone other than who placed it can lift it"
+                if stop.until is None
+                else f"it ends by itself at {spell(stop.until)}; on production two people lift it before that",
             )

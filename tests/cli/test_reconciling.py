@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from tests.cli.desk import Ran, run_here
-from tests.servers import Stack, now
+from tests.servers import Stack, now, running_stack
 from tests.world import CATALOG, DIRECTORY, entitlement
 
 from countersign.auditlog import reconciliation
@@ -82,16 +82,15 @@ def _line(index: int, leaf: bytes, leaf_hash: bytes | None) -> str:
     return json.dumps(told) + "\n"
 
 
-def forget_other_tests(owner_dsn: str) -> None:
-    """Drop the logins that other tests left at the servers which all share: this log knows nothing of them."""
-    with psycopg.connect(owner_dsn, autocommit=True) as owner:
-        for (name,) in owner.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lse\\_%'").fetchall():
-            owner.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+@pytest.fixture(scope="module")
+def openbao_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Servers of their own: what other tests leave at the shared ones is unexplained by this log, and rightly told."""
+    with running_stack(tmp_path_factory.mktemp("reconciled")) as stack:
+        yield stack
 
 
 @pytest.fixture
 def scene(openbao_stack: Stack, tmp_path: Path) -> Iterator[Scene]:
-    forget_other_tests(openbao_stack.vault.owner_dsn)
     store = Store(f"sqlite:///{tmp_path / 'countersign.db'}", clock=now)
     store.migrate()
     target = openbao_stack.target()

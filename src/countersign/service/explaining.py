@@ -28,7 +28,7 @@ from countersign.service.judgement import (
 )
 from countersign.service.office import Office, refuse_if_stopped
 from countersign.service.rules import Rules
-from countersign.service.sight import may_see, sees_all, signs_for
+from countersign.service.sight import sees_all, signs_for, visible_request
 from countersign.store import Tx
 
 NAMED_AT_MOST = 50
@@ -81,11 +81,7 @@ class Explanations:
         """
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
-            request = tx.request(request_id)
-            if request is None or not may_see(
-                tx, principal, rules, request_id=request.id, owner=request.person, entitlement=request.entitlement
-            ):
-                raise NotFound(f"there is no request {request_id[:20]!r} for you")
+            request = visible_request(tx, principal, rules, request_id)
             return _of_request(tx, request, rules)
 
     def grant(self, principal: Principal, grant_id: str) -> Explanation:

@@ -20,7 +20,7 @@ from countersign.providers.base import Preview
 from countersign.service.judgement import standing_of
 from countersign.service.office import Office
 from countersign.service.rules import Rules
-from countersign.service.sight import knows_of, may_see, sees_all, signs_for
+from countersign.service.sight import knows_of, may_see, sees_all, signs_for, visible_request
 from countersign.service.submission import Submissions
 from countersign.store import Tx
 
@@ -65,11 +65,7 @@ class Questions:
         """
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
-            request = tx.request(request_id)
-            if request is None or not may_see(
-                tx, principal, rules, request_id=request.id, owner=request.person, entitlement=request.entitlement
-            ):
-                raise NotFound(f"there is no request {request_id[:20]!r} for you")
+            request = visible_request(tx, principal, rules, request_id)
             return self._view(tx, rules, request)
 
     def list_requests(self, principal: Principal, *, after: str | None, limit: int) -> list[RequestView]:

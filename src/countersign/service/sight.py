@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from countersign.domain.entitlement import Entitlement
 from countersign.domain.people import Principal, Role
+from countersign.domain.refusals import NotFound
 from countersign.domain.request import Request
 from countersign.service.rules import Rules
 from countersign.store import Tx
@@ -40,6 +41,20 @@ def may_see(tx: Tx, principal: Principal, rules: Rules, *, request_id: str, owne
         or any(review.person == principal.person for review in tx.reviews(request_id))
         or principal.person in tx.granters(request_id)
     )
+
+
+def visible_request(tx: Tx, principal: Principal, rules: Rules, request_id: str) -> Request:
+    """Return a request to somebody who may know of it.
+
+    Raises:
+        NotFound: none such, or the caller is a stranger to it; which of the two is not told.
+    """
+    request = tx.request(request_id)
+    if request is None or not may_see(
+        tx, principal, rules, request_id=request.id, owner=request.person, entitlement=request.entitlement
+    ):
+        raise NotFound(f"there is no request {request_id[:20]!r} for you")
+    return request
 
 
 def knows_of(tx: Tx, principal: Principal, rules: Rules, subject: str) -> bool:

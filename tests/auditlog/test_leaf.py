@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.auditlog.leaf import LARGEST_LEAF, Leaf, NotALeaf
+from countersign.auditlog import leaf as reading
+from countersign.auditlog.leaf import LARGEST_LEAF, Leaf, NotALeaf, fact_of, read_fact
 from countersign.auditlog.openings import check_opening
 from countersign.domain.canonical import NotCanonical, canonical, commitment
 
@@ -163,3 +165,58 @@ def test_an_opening_fits_only_its_commitment() -> None:
     assert not check_opening(made.upper(), b"salt", "because")
     assert not check_opening("ü", b"salt", "because")
     assert not check_opening(made, b"salt", "\ud800")
+
+
+wild = st.recursive(
+    values | st.floats() | st.integers() | st.text() | st.sampled_from([2**53, -(2**53), 2**64, 10**400]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+members = st.sampled_from(["actor", "at", "data", "subject", "type", "v", "w", "\u00fc"])
+said = st.sampled_from(["a", "", AT.isoformat(), "2026-11-22T22:05:00.000Z", "2026-13-22T22:05:00.000Z", 1, True, {}])
+
+
+@given(
+    whole=st.dictionaries(members, said | wild, max_size=7) | wild,
+    data=st.dictionaries(keys, wild, max_size=3),
+    shaped=st.booleans(),
+    ordered=st.booleans(),
+    escaped=st.booleans(),
+    bend=st.none()
+    | st.tuples(st.integers(0, 10_000), st.sampled_from([b"", b" ", b"1", b'"', b",", b"\\", b"\xff", b"}"])),
+)
+def test_the_quick_way_takes_what_the_slow_way_takes_and_says_the_same(
+    *,
+    whole: Any,  # noqa: ANN401 - any JSON at all
+    data: dict[str, Any],
+    shaped: bool,
+    ordered: bool,
+    escaped: bool,
+    bend: tuple[int, bytes] | None,
+) -> None:
+    written = json.loads(SPELLED) | {"data": data} if shaped else whole
+    raw = json.dumps(written, separators=(",", ":"), sort_keys=ordered, ensure_ascii=escaped).encode(
+        "utf-8", "surrogatepass"
+    )
+    if bend is not None:
+        at = bend[0] % (len(raw) + 1)
+        raw = raw[:at] + bend[1] + raw[at + 1 :]
+    try:
+        slowly = reading._read_any(raw)
+    except NotALeaf as refused:
+        with pytest.raises(NotALeaf, match="^" + re.escape(str(refused)) + "$"):
+            read_fact(raw)
+        return
+    assert json.dumps(read_fact(raw)) == json.dumps(slowly)
+    assert fact_of(raw) == slowly
+
+
+def test_a_leaf_may_be_nested_deeper_than_the_quick_way_reads() -> None:
+    nested = SPELLED.replace(b'"n":1', b'"n":' + b"[" * 40 + b"]" * 40)
+    assert read_fact(nested)["data"]["text"] == 'ü", "x'
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[]", b"1", b"null", b'{"a":1} x', b"[" * 100_000])
+def test_what_is_no_json_object_says_nothing(raw: bytes) -> None:
+    with pytest.raises(NotALeaf):
+        fact_of(raw)

@@ -50,7 +50,7 @@ variable "longest_s" {
 }
 
 variable "broker_cidrs" {
-  description = "Where the broker logs in from. An empty list would mean anywhere and is refused."
+  description = "Where the broker logs in from; where it runs as two halves, where the issuing half does, and not the other. An empty list would mean anywhere and is refused."
   type        = list(string)
 
   validation {

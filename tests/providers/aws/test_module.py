@@ -55,11 +55,16 @@ def test_the_module_parses_and_declares_what_it_uses() -> None:
 
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed here")
-def test_the_module_is_formatted() -> None:
+def test_all_modules_and_examples_are_formatted() -> None:
     program = shutil.which("terraform")
     assert program is not None
+    everything = str(FOLDER.parents[1])
     done = subprocess.run(
-        [program, "fmt", "-check", "-diff", str(FOLDER)], capture_output=True, text=True, check=False, timeout=60
+        [program, "fmt", "-check", "-diff", "-recursive", everything],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout
 

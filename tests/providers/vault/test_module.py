@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hcl2
 import pytest
+from tests.hcl_files import read_hcl
 
 from countersign.embedded import provision_vault
 from countersign.providers.vault import tokens
@@ -29,7 +30,7 @@ def test_logins_are_made_named_and_ended_as_in_the_embedded_stack() -> None:
 def test_the_token_role_is_the_one_that_the_broker_mints_through() -> None:
     (role,) = [
         block["vault_token_auth_backend_role"]["countersign"]
-        for block in _plain(hcl2.loads((MODULE / "main.tf").read_text()))["resource"]
+        for block in read_hcl(MODULE / "main.tf")["resource"]
         if "vault_token_auth_backend_role" in block
     ]
     assert role["role_name"] == tokens.TOKEN_ROLE == provision_vault.TOKEN_ROLE
@@ -43,18 +44,3 @@ def test_every_policy_document_is_installed_by_the_module() -> None:
     ).read_text().replace("${delivery}", "direct")
     for policy in (MODULE / "policies").glob("*.hcl"):
         assert f"policies/{policy.name}" in text
-
-
-def _plain(value: object) -> dict[str, list[dict[str, dict[str, dict[str, object]]]]]:
-    """Drop the quotes that the parser keeps around keys and strings."""
-
-    def plain(inner: object) -> object:
-        if isinstance(inner, dict):
-            return {str(key).strip('"'): plain(item) for key, item in inner.items()}
-        if isinstance(inner, list):
-            return [plain(item) for item in inner]
-        return inner.strip('"') if isinstance(inner, str) else inner
-
-    result = plain(value)
-    assert isinstance(result, dict)
-    return result

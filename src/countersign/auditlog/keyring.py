@@ -12,6 +12,7 @@ from typing import Any
 
 from countersign.auditlog.passkeys import BadSignature, check_public_key, check_signature
 from countersign.domain.passkey import (
+    VOUCHERS,
     Assertion,
     Enrolment,
     NotASignature,
@@ -25,7 +26,6 @@ from countersign.domain.passkey import (
 FOUNDED, ENROLLED, REMOVED = "passkey.founded", "passkey.enrolled", "passkey.removed"
 CHAIN = (FOUNDED, ENROLLED, REMOVED)
 """The types of facts that a keyring is made of."""
-VOUCHERS = 2
 
 
 @dataclass(frozen=True, kw_only=True)

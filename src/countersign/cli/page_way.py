@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 import webbrowser
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from countersign.cli.failures import CommandFailed, Exit
@@ -13,6 +15,7 @@ from countersign.cli.session import Session
 
 PAUSE_S = 0.5
 PATIENCE_S = 300.0
+SOFTWARE_VARIABLE = "COUNTERSIGN_SOFTWARE_PASSKEY"
 
 
 def by_page(session: Session, body: Mapping[str, Any], *, browser: bool) -> Mapping[str, Any]:
@@ -23,6 +26,13 @@ def by_page(session: Session, body: Mapping[str, Any], *, browser: bool) -> Mapp
     """
     asked = session.client.post("/passkey-pages", dict(body))
     link = f"{text_of(asked, 'url')}#{text_of(asked, 'ticket')}"
+    software = os.environ.get(SOFTWARE_VARIABLE)
+    if software:
+        from countersign.cli.software_way import use_page  # noqa: PLC0415 - loads cryptography, and few ever use it
+
+        session.out.warn(f"signed by the software passkey in {software}: whoever holds the file is the person")
+        use_page(link, Path(software), at=session.client.url)
+        return wait_for_page(session, text_of(asked, "id"))
     session.out.note("open this page once, within five minutes, where your passkey is:")
     session.out.note(link)
     if browser:

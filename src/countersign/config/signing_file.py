@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from countersign.config.problems import expected
 from countersign.config.table import Name, Table
-from countersign.domain.passkey import NotASignature, unbase64url
+from countersign.domain.passkey import NotASignature, Passkey, unbase64url
 
 
 def _is_base64url(text: str) -> str:
@@ -46,3 +46,15 @@ class PasskeyTable(Table):
     credential_id: Base64Url
     public_key: Base64Url
     vouches: bool = True
+
+
+def stanza_of(passkey: Passkey, *, remark: str) -> str:
+    """Return a key's `[[trust.passkey]]`, to stand in a catalog among the first keys, under a line of remark."""
+    return (
+        f"# {remark}\n"
+        "[[trust.passkey]]\n"
+        f'person = "{passkey.person}"\n'
+        f'credential_id = "{passkey.credential_id}"\n'
+        f'public_key = "{passkey.public_key}"\n'
+        f"vouches = {str(passkey.vouches).lower()}\n"
+    )

@@ -63,6 +63,8 @@ class TrustTable(Table):
     def _keys_have_a_place(self) -> Self:
         if self.passkey and self.signing is None:
             raise expected("[trust.signing] beside [[trust.passkey]]: a key is bound to a site and its pages")
+        if self.signing is not None and self.signing.signed_rules and not self.passkey:
+            raise expected("[[trust.passkey]] beside signed_rules: without a key nobody could ever sign a change")
         if len({each.credential_id for each in self.passkey}) != len(self.passkey):
             raise expected("each passkey once")
         return self

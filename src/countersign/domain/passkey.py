@@ -18,6 +18,8 @@ from typing import Any, Self
 from countersign.domain.canonical import digest
 from countersign.domain.ids import PASSKEY, RANDOM_BYTES, make_id
 
+VOUCHERS = 2
+"""So many persons stand behind a key, and behind the removal of another's."""
 LONGEST_PART = 4096
 """Characters of one part of a signature; authenticators need a few hundred."""
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")

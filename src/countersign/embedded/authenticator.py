@@ -27,6 +27,7 @@ class SoftwareAuthenticator:
     """One key of one person, at one site.
 
     Attributes:
+        counts: whether it tells how often it has signed; one that is kept in a file does not, as synced passkeys do not.
         counter: how often it has signed; an authenticator never counts down.
         flags: what it says of the person; verified and present unless a test says otherwise.
     """
@@ -36,6 +37,7 @@ class SoftwareAuthenticator:
     origin: str
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()), repr=False)
     credential_id: bytes = field(default_factory=lambda: os.urandom(_CREDENTIAL_ID_BYTES))
+    counts: bool = True
     counter: int = 0
     flags: int = PRESENT | VERIFIED
 
@@ -57,8 +59,8 @@ class SoftwareAuthenticator:
         return encode_cbor({1: 2, 3: -7, -1: 1, -2: x, -3: y})
 
     def sign(self, challenge: bytes) -> Assertion:
-        """Sign a challenge as an authenticator does, counting on."""
-        self.counter += 1
+        """Sign a challenge as an authenticator does, counting on where it counts."""
+        self.counter += self.counts
         client_data = self._client_data("webauthn.get", challenge)
         said = self._authenticator_data(self.flags)
         signature = self.key.sign(said + hashlib.sha256(client_data).digest(), ec.ECDSA(hashes.SHA256()))
@@ -95,17 +97,28 @@ class SoftwareAuthenticator:
 
     @classmethod
     def load(cls, path: Path) -> SoftwareAuthenticator:
-        """Return the authenticator that `write` kept; it counts by the clock of its file, so that it never counts down."""
-        kept = json.loads(path.read_text(encoding="ascii"))
-        key = serialization.load_pem_private_key(kept["key"].encode("ascii"), password=None)
+        """Return the authenticator that `write` kept.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it holds no such key.
+        """
+        try:
+            kept = json.loads(path.read_text(encoding="ascii"))
+            key = serialization.load_pem_private_key(kept["key"].encode("ascii"), password=None)
+            credential_id = unbase64url(kept["credential_id"])
+            where = {name: str(kept[name]) for name in ("person", "rp_id", "origin")}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} holds no software passkey") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError(f"{path} holds no key of this kind")
+            raise ValueError(f"{path} holds no key of this kind")  # noqa: TRY004 - the file's content, not a caller's type
         return cls(
-            person=kept["person"],
-            rp_id=kept["rp_id"],
-            origin=kept["origin"],
+            person=where["person"],
+            rp_id=where["rp_id"],
+            origin=where["origin"],
             key=key,
-            credential_id=unbase64url(kept["credential_id"]),
+            credential_id=credential_id,
+            counts=False,
         )
 
     def _client_data(self, type_: str, challenge: bytes) -> bytes:

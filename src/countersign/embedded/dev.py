@@ -72,6 +72,7 @@ def _welcome(console: Console, stack: EmbeddedStack) -> None:
         "countersign show req_…                        # with bob's token: what would be given, and the digest",
         "countersign approve req_… --digest …          # with bob's token",
         "countersign draw grt_…                        # with alice's token",
+        "export COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json   # signs what takes it: orders-db-repair",
         "countersign return grt_…",
         f"countersign verify --key '{stack.log_key()}'    # with erin's token",
     ):

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from countersign.bootstrap.founding import found_rules, open_store
 from countersign.bootstrap.logkey import log_signer
 from countersign.config.settings import Settings, load_settings
+from countersign.embedded.authenticator import SoftwareAuthenticator
+from countersign.embedded.founders import authenticators, trust_in
 from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws
 from countersign.embedded.openbao import EmbeddedOpenBao
@@ -52,11 +54,13 @@ class EmbeddedStack:
         folder: state, for our eyes only; emptied at the start unless `keep`.
         keep: go on with the state of an earlier run, which must have been kept as well (the AWS emulator forgets).
         tokens: bearer token by person; in memory only.
+        passkeys: software authenticator of everybody who signs.
     """
 
     folder: Path = STATE
     keep: bool = False
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    passkeys: Mapping[str, SoftwareAuthenticator] = field(default_factory=dict, repr=False)
     _running: list[Any] = field(default_factory=list, repr=False)
 
     def start(self) -> None:
@@ -175,8 +179,9 @@ class EmbeddedStack:
     def _write_rules(self) -> None:
         values = {"postgres_port": str(self.postgres.port), "reports_role": self.account.roles["reports"]}
         identity = self.vault.identity
-        identities = {"catalog.toml": identity.issuer(), "directory.toml": identity.principals()}
-        for name, tables in identities.items():
+        self.passkeys = authenticators(self.folder, origin=identity.public_url)
+        trust = identity.issuer() + trust_in(self.passkeys, origin=identity.public_url)
+        for name, tables in (("catalog.toml", trust), ("directory.toml", identity.principals())):
             text = resources.files("countersign.embedded").joinpath(name).read_text(encoding="utf-8")
             text = Template(text).safe_substitute(values) + tables
             (self.folder / name).write_text(text, encoding="utf-8")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeVar
 
-from countersign.auditlog.keyring import VOUCHERS, Keyring
+from countersign.auditlog.keyring import Keyring
 from countersign.auditlog.passkeys import BadSignature, Registration, registered
-from countersign.domain.passkey import Enrolment, Passkey, Signing, Word
+from countersign.domain.passkey import VOUCHERS, Enrolment, Passkey, Signing, Word
 from countersign.domain.passkey_facts import (
     PasskeyEnrolled,
     PasskeyProposed,

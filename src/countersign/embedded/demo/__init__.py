@@ -1,4 +1,4 @@
-"""The story that `countersign demo` plays on the embedded stack: ten steps, each with what was expected and what was seen."""
+"""The story that `countersign demo` plays on the embedded stack: eleven steps, each with what was expected and what was seen."""
 
 from countersign.embedded.demo.play import run_demo
 

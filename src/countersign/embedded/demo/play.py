@@ -12,10 +12,11 @@ from countersign.embedded.demo.ends import play_ends
 from countersign.embedded.demo.first_grant import play_first_grant
 from countersign.embedded.demo.record import play_record
 from countersign.embedded.demo.report import REPORT, Timeline
+from countersign.embedded.demo.signed import play_signed
 from countersign.embedded.demo.stage import Stage
 from countersign.embedded.stack import STATE, EmbeddedStack
 
-STEPS = 10
+STEPS = 11
 
 
 def run_demo(*, folder: Path = STATE, report: Path = REPORT) -> int:
@@ -32,10 +33,11 @@ def run_demo(*, folder: Path = STATE, report: Path = REPORT) -> int:
             play_first_grant(stage)
             play_ends(stage)
             play_record(stage)
+            play_signed(stage)
     finally:
         stack.stop()
     went_well = timeline.write(report)
     done = sum(step.ok for step in timeline.steps)
     timeline.console.print()
-    timeline.tell("stack", f"stopped; {done} of 10 steps as expected; {report} written")
+    timeline.tell("stack", f"stopped; {done} of {STEPS} steps as expected; {report} written")
     return 0 if went_well and done == STEPS else 1

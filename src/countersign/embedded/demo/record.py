@@ -61,9 +61,8 @@ def _stop(stage: Stage, step: Step) -> None:
 
 def _log(stage: Stage, step: Step) -> None:
     line, settings = stage.timeline, stage.stack.settings()
-    stage.stack.kill_broker()
-    database = Path(settings.state_dir) / "countersign.db"
-    store = Store(settings.database_url.get_secret_value(), clock=now)
+    database = _copied(Path(settings.state_dir) / "countersign.db")
+    store = Store(f"sqlite:///{database}", clock=now)
     verifier = log_signer(settings).verifier()
     clean = verify_store(store, verifiers=[verifier])
     with store.read() as tx:
@@ -83,8 +82,16 @@ def _log(stage: Stage, step: Step) -> None:
             ' WHERE "index" = ?',
             (victim,),
         )
-    line.tell("somebody", f"edits row {victim} behind the broker's back: bob's approval is now eve's")
+    line.tell("somebody", f"edits row {victim} in a copy of the database: bob's approval is now eve's")
     tampered: Report = verify_store(store, verifiers=[verifier])
     store.close()
     named = [failure.index for failure in tampered.failures if failure.code == "leaf-hash"]
     line.check(step, "verification names the row", holds=not tampered.ok and named == [victim], got=named)
+
+
+def _copied(database: Path) -> Path:
+    """Return a copy of the database as it is this moment; the broker goes on with its own."""
+    copy = database.with_name("copied.db")
+    with sqlite3.connect(database) as living, sqlite3.connect(copy) as copied:
+        living.backup(copied)
+    return copy

@@ -36,16 +36,16 @@ class Stage:
             "reason": reason,
             "ticket": "OPS-4711",
         }
-        return self._accepted(self.person(who).post("/requests", body), 201)
+        return self.accepted(self.person(who).post("/requests", body), 201)
 
     def approve(self, who: str, request: dict[str, Any]) -> dict[str, Any]:
         """Approve the digest that was shown and return the request."""
         body = {"decision": "approve", "digest": request["digest"]}
-        return self._accepted(self.person(who).post(f"/requests/{request['id']}/reviews", body))
+        return self.accepted(self.person(who).post(f"/requests/{request['id']}/reviews", body))
 
     def draw(self, who: str, grant_id: str) -> dict[str, Any]:
         """Draw and return lease and credential."""
-        return self._accepted(self.person(who).post(f"/grants/{grant_id}/draw"))
+        return self.accepted(self.person(who).post(f"/grants/{grant_id}/draw"))
 
     def granted(
         self,
@@ -63,7 +63,7 @@ class Stage:
 
     def lease(self, lease_id: str) -> dict[str, Any]:
         """Return a lease as the auditor sees it."""
-        return dict(self._accepted(self.person("erin").get(f"/leases/{lease_id}")))
+        return dict(self.accepted(self.person("erin").get(f"/leases/{lease_id}")))
 
     def certificate(self, lease_id: str, *, within_s: float = 10.0) -> dict[str, Any]:
         """Return the certificate of death from the log, waiting for it.
@@ -98,7 +98,13 @@ class Stage:
         """Return how many seconds a wall-clock reading lies after a moment in the log's spelling."""
         return wall - read(moment).timestamp()
 
-    def _accepted(self, reply: Reply, status: int = 200) -> dict[str, Any]:
+    @staticmethod
+    def accepted(reply: Reply, status: int = 200) -> dict[str, Any]:
+        """Return what the broker answered to what should succeed.
+
+        Raises:
+            RuntimeError: it did not.
+        """
         if reply.status != status:
             raise RuntimeError(f"the broker answered {reply.status} {reply.code}: {reply.rule}")
         return dict(reply.body)

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import registry
 
 from countersign.auditlog.leaf import Entry, Leaf
 from countersign.auditlog.merkle import Frontier, leaf_hash
 from countersign.domain.facts import Fact
+from countersign.domain.timestamps import spell
 from countersign.store import schema
 
 READ_AT_ONCE = 2000
@@ -23,11 +26,9 @@ RAW = tuple(
 )
 """Leaf and hash as bytes, whatever an edit behind the broker's back made of them: such a row is named, not stumbled over."""
 
-# Built once: building a statement costs about as much as running it, and every state change appends.
+# Built once: building a statement costs about as much as running it, and every transaction reads the head.
 _READ_HEAD = sa.select(schema.log_head)
 _LOCK_HEAD = _READ_HEAD.with_for_update()
-_MOVE_HEAD = sa.update(schema.log_head)
-_ADD_FACTS, _ADD_OPENINGS = sa.insert(schema.facts), sa.insert(schema.openings)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ def read_head(connection: sa.Connection, *, lock: bool = False) -> LogHead:
     return LogHead(size=row.size, root=row.root, frontier=Frontier.decode(row.frontier), at=row.at)
 
 
-def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, head: LogHead | None = None) -> LogHead:
+def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, head: LogHead) -> LogHead:
     """Append facts and move the head; commits or vanishes with the caller's transaction.
 
     The time of an entry never runs behind that of the entry before it.
@@ -60,25 +61,23 @@ def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, h
         connection: inside a writing transaction.
         facts: in order.
         now: the transaction's time.
-        head: the head as this transaction read it, if nobody else can have moved it since; otherwise it is read and locked.
+        head: the head as this transaction read it, which nobody else can have moved since.
     """
-    if head is None:
-        head = read_head(connection, lock=True)
     at = now if head.at is None else max(now, head.at)
+    spelled = spell(at)
     rows: list[dict[str, Any]] = []
     openings: list[dict[str, Any]] = []
     for index, fact in enumerate(facts, start=head.size):
         leaf = Leaf(type=fact.type, at=at, actor=fact.actor, subject=fact.subject, data=fact.data()).encode()
-        hashed = leaf_hash(leaf)
         rows.append(
             {
                 "index": index,
-                "at": at,
+                "at": spelled,
                 "type": fact.type,
                 "actor": fact.actor,
                 "subject": fact.subject,
                 "leaf": leaf,
-                "leaf_hash": hashed,
+                "leaf_hash": leaf_hash(leaf),
             }
         )
         openings += [
@@ -86,13 +85,26 @@ def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, h
             for name, sealed in fact.openings().items()
         ]
     frontier = head.frontier.extend([row["leaf_hash"] for row in rows])
-    connection.execute(_ADD_FACTS, rows)
-    if openings:
-        connection.execute(_ADD_OPENINGS, openings)
     grown = LogHead(size=frontier.size, root=frontier.root(), frontier=frontier, at=at)
-    values = {"size": grown.size, "root": grown.root, "frontier": frontier.encode(), "at": at}
-    connection.execute(_MOVE_HEAD, values)
+    moved = {"size": grown.size, "root": grown.root, "frontier": frontier.encode(), "at": spelled}
+    add_facts, add_openings, move_head = _statements(f"{connection.dialect.name}.{connection.dialect.driver}")
+    for statement, written in ((add_facts, rows), (add_openings, openings), (move_head, [moved])):
+        if written:
+            connection.exec_driver_sql(statement, written[0] if len(written) == 1 else written)
     return grown
+
+
+@cache
+def _statements(dialect: str) -> tuple[str, ...]:
+    """Return how to add facts and openings and how to move the head, as the driver takes it, with parameters by name.
+
+    Every state change passes here, and SQLAlchemy's own work around a statement takes longer than the database with it.
+    """
+    speaks = registry.load(dialect)(paramstyle="named" if dialect.startswith("sqlite") else "pyformat")
+    columns: list[str] = [each.name for each in schema.log_head.columns if each.name != "id"]
+    move_head = sa.update(schema.log_head).values({name: sa.bindparam(name) for name in columns})
+    made = (sa.insert(schema.facts), sa.insert(schema.openings), move_head)
+    return tuple(str(statement.compile(dialect=speaks)) for statement in made)
 
 
 def entries(connection: sa.Connection, *, start: int = 0, end: int | None = None) -> Iterator[Entry]:

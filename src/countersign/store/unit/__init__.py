@@ -66,7 +66,7 @@ class Tx(
         self._connection = connection
         self._facts: list[Fact] = []
         head = log.read_head(connection)
-        # SQLite's writer holds the only write lock from the beginning, so the head stays as it is; elsewhere others append.
+        # What nobody else can move: SQLite's writer holds the only write lock from the beginning, elsewhere others append.
         self._head = head if connection.dialect.name == "sqlite" else None
         self.now = clock if head.at is None else max(clock, head.at)
         self.clock_behind = self.now - clock
@@ -79,8 +79,9 @@ class Tx(
         """Write the recorded facts and the new head; the store calls it as the last act of the transaction."""
         if not self._facts:
             return None
-        log.read_head(self._connection, lock=True)  # whoever holds this is the next in the log: nobody comes in between
+        # Whoever holds the head is the next in the log: from here on nobody else can commit what would change the rules.
+        head = self._head or log.read_head(self._connection, lock=True)
         self.demand_pinned_rules()
         facts, self._facts = self._facts, []
-        self._head, head = None, self._head
-        return log.append(self._connection, facts, now=self.now, head=head)
+        self._head = log.append(self._connection, facts, now=self.now, head=head)
+        return self._head

@@ -22,6 +22,8 @@ class Exit(IntEnum):
     """The broker or a provider is down."""
     PENDING = 8
     INTERRUPTED = 130
+    UNREAD = 141
+    """Whoever read the output had gone before there was any; as a shell counts SIGPIPE."""
 
 
 class CommandFailed(Exception):
@@ -58,9 +60,13 @@ class CommandFailed(Exception):
         self.incident = incident
 
     def lines(self) -> list[str]:
-        """Return the block for a person, one line a part."""
+        """Return the block for a person, one line a part; several problems, one a line of the detail, below a heading."""
+        heading, *problems = self.detail.splitlines() or [""]
+        if problems and not heading.endswith(":"):
+            heading, problems = f"{1 + len(problems)} problems", [heading, *problems]
         return [
-            f"countersign: {self.detail} ({self.code})",
+            f"countersign: {heading.removesuffix(':')} ({self.code})",
+            *(f"  {problem}" for problem in problems),
             *(f"  {name + ':':<6} {text}" for name, text in self._parts().items()),
         ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from countersign.cli.client import Client, segment
 from countersign.cli.failures import CommandFailed, Exit, usage
+from countersign.cli.output import text_of
 from countersign.domain.ids import GRANT, LEASE, REQUEST, STOP, is_id
 
 PLACES: Mapping[str, str] = MappingProxyType({REQUEST: "/requests", GRANT: "/grants", LEASE: "/leases"})
@@ -68,6 +69,18 @@ def whole_grant_id(client: Client, given: str) -> str:
                 )
             return grant
     return whole_id(client, given, GRANT)
+
+
+def whole_request_id(client: Client, given: str) -> str:
+    """Return the request that a text means; its grant or a lease drawn under it names it as well.
+
+    Raises:
+        CommandFailed: nothing begins so, or several do.
+    """
+    for kind in (GRANT, LEASE):
+        if given.startswith(kind):
+            return text_of(client.get(f"{PLACES[kind]}/{whole_id(client, given, kind)}"), "request_id")
+    return whole_id(client, given, REQUEST)
 
 
 def find(client: Client, given: str) -> tuple[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ import click
 
 from countersign import __version__
 from countersign.cli.failures import CommandFailed, Exit
+from countersign.cli.pipes import flush, put
 
 _PLACE = "countersign.cli.commands"
 
@@ -142,22 +143,34 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing ends in a traceback unless COUNTERSIGN_DEBUG is set."""
     try:
+        code = _run(arguments)
+    except BrokenPipeError:
+        code = int(Exit.UNREAD)  # what was told to nobody is a wrong use
+    try:
+        flush()
+    except CommandFailed as failed:
+        put("\n".join(failed.lines()), sys.stderr)
+        return int(failed.exit_code)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
         answer: object = countersign.main(args=list(arguments), prog_name="countersign", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except CommandFailed as failed:
-        click.echo("\n".join(failed.lines()), err=True)
+        put("\n".join(failed.lines()), sys.stderr)
         return int(failed.exit_code)
     except click.ClickException as wrong:
         wrong.show()
         return wrong.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        put("interrupted", sys.stderr)
         return int(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read us has gone; nothing may be flushed to him at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.FAILURE)
+    except SystemExit as ended:
+        # Click ends with 1 when nobody reads its help; a broker that was told to stop ends with its own code.
+        return int(Exit.UNREAD) if ended.code == 1 else int(ended.code or Exit.OK)
     except Exception as fault:  # noqa: BLE001 - the outermost handler: a fault of ours, told without its values
         return _tell(fault)
     return answer if isinstance(answer, int) else int(Exit.OK)
@@ -167,9 +180,9 @@ def _tell(fault: Exception) -> int:
     if os.environ.get("COUNTERSIGN_DEBUG"):
         traceback.print_exception(fault)
     else:
-        click.echo(
+        put(
             f"countersign: a fault of the program itself: {type(fault).__name__}\n"
             "  next:  COUNTERSIGN_DEBUG=1 shows where",
-            err=True,
+            sys.stderr,
         )
     return int(Exit.FAILURE)

@@ -14,6 +14,7 @@ import click
 
 from countersign.cli.durations import spell_duration
 from countersign.cli.failures import CommandFailed
+from countersign.cli.pipes import put
 from countersign.cli.terminal import plain, shortened
 from countersign.domain.timestamps import NotATime, read
 
@@ -45,11 +46,11 @@ class Output:
 
     def json(self, value: object) -> None:
         """Print data as one line of JSON; ASCII only, so that no terminal is steered by it."""
-        print(json.dumps(value, separators=(",", ":"), ensure_ascii=True))
+        put(json.dumps(value, separators=(",", ":"), ensure_ascii=True), sys.stdout)
 
     def line(self, text: str = "") -> None:
         """Print one line of data."""
-        print(plain(text))
+        put(plain(text), sys.stdout)
 
     def pairs(self, rows: Iterable[tuple[str, object]]) -> None:
         """Print named values, one a line; what is None is left out."""
@@ -57,41 +58,42 @@ class Output:
         width = max((len(name) for name, _ in shown), default=0)
         for name, value in shown:
             text = plain(str(value))
-            print(f"{name:<{width}}  {self._coloured(text) if name == 'state' else text}")
+            put(f"{name:<{width}}  {self._coloured(text) if name == 'state' else text}", sys.stdout)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print aligned columns under a heading."""
         cells = [[shortened("" if value is None else str(value), WIDEST_CELL) for value in row] for row in rows]
         widths = [max(len(row[at]) for row in [list(columns), *cells]) for at in range(len(columns))]
-        print("  ".join(name.upper().ljust(width) for name, width in zip(columns, widths, strict=True)).rstrip())
+        heading = "  ".join(name.upper().ljust(width) for name, width in zip(columns, widths, strict=True))
+        put(heading.rstrip(), sys.stdout)
         for row in cells:
             padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             coloured = [
                 self._coloured(cell) if name == "state" else cell for name, cell in zip(columns, padded, strict=True)
             ]
-            print("  ".join(coloured).rstrip())
+            put("  ".join(coloured).rstrip(), sys.stdout)
 
     def hint(self, text: str) -> None:
         """Say on stderr what to do next, unless hints are not wanted."""
         if not self.quiet:
-            print(f"hint: {plain(text)}", file=sys.stderr)
+            put(f"hint: {plain(text)}", sys.stderr)
 
     def note(self, text: str) -> None:
         """Say on stderr how things go, unless hints are not wanted."""
         if not self.quiet:
-            print(plain(text), file=sys.stderr)
+            put(plain(text), sys.stderr)
 
     def warn(self, text: str) -> None:
         """Say on stderr what must not be missed, also when hints are not wanted."""
-        print(f"warning: {plain(text)}", file=sys.stderr)
+        put(f"warning: {plain(text)}", sys.stderr)
 
     def failure(self, failed: CommandFailed) -> None:
         """Tell a failure on stderr, in one block or as one line of JSON."""
         if self.as_json:
-            print(json.dumps({"error": failed.as_json()}, ensure_ascii=True), file=sys.stderr)
+            put(json.dumps({"error": failed.as_json()}, ensure_ascii=True), sys.stderr)
         else:
             for text in failed.lines():
-                print(plain(text), file=sys.stderr)
+                put(plain(text), sys.stderr)
 
     def time(self, text: object) -> str | None:
         """Return a moment from the broker in the reader's zone, with the offset; None for none."""
@@ -136,4 +138,9 @@ def _wants_colour() -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return is_shown() and os.environ.get("TERM") != "dumb"
+
+
+def is_shown() -> bool:
+    """Say whether data goes to a terminal, where a person reads it, and not to a program or a file."""
+    return sys.stdout is not None and sys.stdout.isatty()

@@ -23,6 +23,7 @@ from countersign.config.catalog import load_catalog
 from countersign.config.problems import ConfigError
 
 LARGEST_NOTE = 1_000_000
+LONGEST_QUOTED = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def read_genesis(path: Path) -> Genesis:
     try:
         _, catalog = load_catalog(path)
     except ConfigError as wrong:
-        raise usage(f"{path} is no catalog: {wrong}", field="--catalog") from None
+        raise usage(f"{path} is no catalog:\n{wrong}", field="--catalog") from None
     return Genesis(catalog=catalog.digest, passkeys=catalog.trust.passkeys)
 
 
@@ -125,11 +126,19 @@ def _witness_key(given: str) -> CosignatureVerifier:
 
 
 def _key(given: str, field: str = "--key") -> Verifier:
-    text = given if given.count("+") >= 2 else read_text(Path(given), field)  # noqa: PLR2004 - name+id+key
+    is_text = given.count("+") >= 2  # noqa: PLR2004 - name+id+key
+    if not is_text and not Path(given).is_file():
+        raise usage(
+            f"{given[:LONGEST_QUOTED]!r} is neither a verifier key (name+id+key) nor a file that holds one",
+            hint="the log's key: curl $COUNTERSIGN_URL/log/key, compared with what you were given out of band",
+            field=field,
+        )
+    text = given if is_text else read_text(Path(given), field)
     try:
         return read_vkey(text.strip())
     except NotAKey as error:
-        raise usage(f"not a verifier key (name+id+key), nor a file that holds one: {error}", field=field) from None
+        where = "that" if is_text else given
+        raise usage(f"{where} holds no verifier key (name+id+key): {error}", field=field) from None
 
 
 def read_text(path: Path, field: str) -> str:

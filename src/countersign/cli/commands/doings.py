@@ -15,8 +15,13 @@ from countersign.cli.session import Session, with_session
 @click.argument("grant")
 @with_session
 def done(session: Session, grant: str) -> None:
-    """Show what the records of the target say was done under GRANT, beside what was granted, and what they do not say."""
-    found = session.client.get(f"/audit/questions/done/{grant}")
+    """Show what the records of the target say was done under GRANT, beside what was granted, and what they do not say.
+
+    The grant's request, or a lease drawn under it, names it as well.
+    """
+    from countersign.cli.lookup import whole_grant_id  # noqa: PLC0415 - loads HTTP
+
+    found = session.client.get(f"/audit/questions/done/{whole_grant_id(session.client, grant)}")
     if session.out.as_json:
         session.out.json(found)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from countersign.cli.failures import CommandFailed
-from countersign.cli.output import text_of
+from countersign.cli.output import is_shown, text_of
 from countersign.cli.session import Session, with_session
 
 
@@ -36,5 +36,8 @@ def draw(session: Session, grant: str, *, no_unwrap: bool) -> None:
     for line in lines:
         session.out.line(line)
     session.out.note(f"{text_of(lease, 'id')} works until {session.out.time(lease.get('not_after'))}; then it is dead")
-    session.out.hint(f'put it into this shell with: eval "$(countersign draw …)", then use {use}')
+    if is_shown():
+        session.out.hint(f'run these lines in your shell, then use {use}; the next time: eval "$(countersign draw …)"')
+    else:
+        session.out.hint(f"once they are in your environment, use {use}")
     session.out.hint(f"done early? countersign return {grant_id}")

@@ -7,13 +7,16 @@ from typing import Any
 
 import click
 
+from countersign.cli.digests import FORMS, demand_form, demand_meant, is_whole
 from countersign.cli.durations import Duration
 from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.output import text_of
 from countersign.cli.parameters import parameters_of
 from countersign.cli.session import Session, with_session
 from countersign.cli.sheets import envelope_rows, quorum, request_sheet
 from countersign.domain.canonical import NotCanonical, digest
 from countersign.domain.ids import ENVELOPE
+from countersign.domain.passkey import fingerprint
 
 _SHOWN = ("entitlement", "not_before", "not_after", "uses", "max_duration_s", "proposed_by")
 
@@ -44,11 +47,14 @@ def propose(
 
 @envelope.command(short_help="Sign exactly the envelope that you were shown.")
 @click.argument("id")
-@click.option("--digest", "shown", required=True, metavar="HEX", help="The digest you were shown.")
+@click.option("--digest", "shown", required=True, metavar="HEX", help=FORMS)
 @with_session
 def sign(session: Session, id: str, shown: str) -> None:  # noqa: A002 - what users see
     """Sign envelope ID."""
-    _told(session, session.client.post(f"/envelopes/{_whole(id)}/sign", {"digest": shown}))
+    demand_form(shown)
+    envelope_id = _whole(id)
+    whole = shown if is_whole(shown) else _completed(session, envelope_id, shown)
+    _told(session, session.client.post(f"/envelopes/{envelope_id}/sign", {"digest": whole}))
 
 
 @envelope.command("sign-by-page", short_help="Sign an envelope with a passkey.")
@@ -165,8 +171,18 @@ def _told(session: Session, answer: Mapping[str, Any]) -> None:
             ("signed by", ", ".join(map(str, answer.get("signers") or [])) or None),
             ("review", quorum(answer.get("review"))),
             ("digest", answer.get("digest")),
+            ("fingerprint", answer.get("fingerprint")),
         ]
     )
+
+
+def _completed(session: Session, envelope_id: str, given: str) -> str:
+    """Return the envelope's whole digest, if it is the one that was given and binds what the envelope shows."""
+    found = session.client.get(f"/envelopes/{envelope_id}")
+    _demand_true(found)
+    whole = text_of(found, "digest")
+    demand_meant(given, whole, of=envelope_id, look=f"countersign envelope show {envelope_id}")
+    return whole
 
 
 def _demand_true(found: Mapping[str, Any]) -> None:
@@ -176,6 +192,7 @@ def _demand_true(found: Mapping[str, Any]) -> None:
         true = isinstance(statement, Mapping) and digest("countersign/envelope/v1", statement) == found.get("digest")
     except NotCanonical:
         true = False
+    true = true and found.get("fingerprint") == fingerprint(text_of(found, "digest"))
     if not true or any(found.get(name) != statement.get(name) for name in _SHOWN if isinstance(statement, Mapping)):
         raise CommandFailed(
             "do not sign this envelope: its digest does not bind what it shows",

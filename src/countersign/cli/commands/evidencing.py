@@ -37,7 +37,7 @@ _PATIENCE_S = 600.0
 @click.option("--key", metavar="VKEY", help="With --copy: the log's key, or a file with it.")
 @with_session
 def evidence(session: Session, /, pack: Path, *, copy: Path | None, key: str | None, **asked: Any) -> None:  # noqa: ANN401 - options
-    """Write PACK.zip: the whole log with its checkpoint, populations, a sample with proofs, events, and the control table.
+    """Write PACK, one zip archive: the whole log with its checkpoint, populations, a sample with proofs, events, the controls.
 
     With --copy nothing is asked of a broker: the copy is verified with --key first.
     """

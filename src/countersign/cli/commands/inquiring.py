@@ -92,8 +92,10 @@ def who_could_approve(session: Session, entitlement: str, on: str) -> None:
 @click.option("--at", type=Instant(), required=True, help=f"The moment: {_FORMS}.")
 @with_session
 def reconstruct(session: Session, request: str, at: str) -> None:
-    """Show REQUEST as the log's facts up to a moment tell it, and those facts."""
-    found = session.client.get(f"/audit/questions/reconstruct/{request}", at=at)
+    """Show REQUEST (a grant or lease of it names it as well) as the log's facts up to a moment tell it, and those facts."""
+    from countersign.cli.lookup import whole_request_id  # noqa: PLC0415 - loads HTTP
+
+    found = session.client.get(f"/audit/questions/reconstruct/{whole_request_id(session.client, request)}", at=at)
     if session.out.as_json:
         session.out.json(found)
         return

@@ -9,11 +9,15 @@ from typing import Any
 
 import click
 
-from countersign.cli.failures import usage
+from countersign.cli.digests import FORMS, demand_form, demand_meant, is_whole
+from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.output import text_of
 from countersign.cli.session import Session, with_session
 from countersign.domain.ids import PROPOSAL
+from countersign.domain.proposal import proposal_digest
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SHOWN = ("id", "state", "digest", "fingerprint", "proposed_by", "decided_by")
 
 
 @click.group(short_help="Propose, read and approve other rules.")
@@ -46,11 +50,14 @@ def diff(session: Session, id: str) -> None:  # noqa: A002 - what users see
 
 @catalog.command(short_help="Bring another author's proposal into force.")
 @click.argument("id")
-@click.option("--digest", required=True, metavar="HEX", help="The digest you were shown.")
+@click.option("--digest", required=True, metavar="HEX", help=FORMS)
 @with_session
 def approve(session: Session, id: str, digest: str) -> None:  # noqa: A002 - what users see
     """Approve proposal ID, exactly as it was shown."""
-    _told(session, session.client.post(f"/catalog/proposals/{_whole(id)}/approve", {"digest": digest}))
+    demand_form(digest)
+    proposal = _whole(id)
+    whole = digest if is_whole(digest) else _completed(session, proposal, digest)
+    _told(session, session.client.post(f"/catalog/proposals/{proposal}/approve", {"digest": whole}))
 
 
 @catalog.command(short_help="Reject a proposal, or withdraw your own.")
@@ -125,6 +132,25 @@ def show(session: Session) -> None:
     )
 
 
+def _completed(session: Session, proposal: str, given: str) -> str:
+    """Return the whole digest of a proposal, if it is the one that was given and binds the rules that the proposal names."""
+    found = session.client.get(f"/catalog/proposals/{proposal}")
+    whole, base = text_of(found, "digest"), found.get("base")
+    named = {name: text_of(found, f"{name}_digest") for name in ("catalog", "directory")}
+    bound = isinstance(base, int) and whole == proposal_digest(
+        proposal=text_of(found, "id"), base=base, proposed_by=text_of(found, "proposed_by"), **named
+    )
+    if not bound:
+        raise CommandFailed(
+            "do not approve this proposal: its digest does not bind what it shows",
+            code="shown-is-not-bound",
+            rule="what is signed is what was shown",
+            hint="tell the operator and the auditor",
+        )
+    demand_meant(given, whole, of=proposal, look=f"countersign catalog diff {proposal}")
+    return whole
+
+
 def _by_page(session: Session, act: str, given: str, *, browser: bool) -> None:
     from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
 
@@ -139,7 +165,7 @@ def _told(session: Session, answer: Mapping[str, Any]) -> None:
     if session.out.as_json:
         session.out.json(answer)
         return
-    session.out.pairs([(name, answer.get(name)) for name in ("id", "state", "digest", "proposed_by", "decided_by")])
+    session.out.pairs([(name, answer.get(name)) for name in _SHOWN])
     for change in answer.get("changes", []):
         session.out.line(f"{change['what']} {change['kind']} {change['id']}")
         for key, (before, after) in change["keys"].items():

@@ -25,7 +25,7 @@ def serve(session: Session) -> None:
     try:
         serving.serve(load_settings())
     except ConfigError as error:
-        raise usage(f"the configuration cannot be used: {error}") from None
+        raise usage(f"the configuration cannot be used:\n{error}") from None
     except KeyFileRefused as error:
         raise usage(f"the log's key cannot be used: {error}") from None
     except LogUnavailable as error:

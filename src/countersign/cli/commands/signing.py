@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 
+from countersign.cli.digests import FORMS, demand_form, demand_meant, is_whole
 from countersign.cli.durations import Duration
 from countersign.cli.failures import CommandFailed, usage
 from countersign.cli.output import text_of
@@ -16,16 +16,10 @@ from countersign.cli.sheets import quorum, request_sheet
 from countersign.cli.statement import demand_true
 from countersign.domain.ids import REQUEST
 
-SHORTEST_PREFIX = 12
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_PREFIX = re.compile(r"[0-9a-f]{12,64}")
-
 
 @click.command(short_help="Approve exactly the request that you were shown.")
 @click.argument("id")
-@click.option(
-    "--digest", metavar="HEX", help=f"The digest you were shown, or its first {SHORTEST_PREFIX} digits or more."
-)
+@click.option("--digest", metavar="HEX", help=FORMS)
 @click.option("--comment", help="What you want to have said.")
 @click.option("--browser", is_flag=True, help="Open the passkey page in this machine's browser.")
 @with_session
@@ -43,7 +37,7 @@ def approve(
     """
     from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
-    _demand_digits(digest)
+    demand_form(digest)
     request = session.client.get(f"/requests/{whole_id(session.client, id, REQUEST)}")
     if request.get("signature") == "required":
         _sign_by_page(session, request, digest, comment, browser=browser)
@@ -53,9 +47,7 @@ def approve(
 
 @click.command(short_help="Deny a request.")
 @click.argument("id")
-@click.option(
-    "--digest", metavar="HEX", help=f"The digest you were shown, or its first {SHORTEST_PREFIX} digits or more."
-)
+@click.option("--digest", metavar="HEX", help=FORMS)
 @click.option("--comment", help="Why not.")
 @click.option("--counter", type=Duration(), help="A shorter time that you would see asked, such as 15m.")
 @click.option(
@@ -81,12 +73,6 @@ def deny(
     _sign(session, id, "deny", digest, comment, counter=less if counter is not None or params else None)
 
 
-def _demand_digits(digest: str | None) -> None:
-    """Refuse, before anybody is asked, what no digest begins with."""
-    if digest is not None and not _PREFIX.fullmatch(digest):
-        raise usage(f"a digest is given as {SHORTEST_PREFIX} to 64 lower-case hexadecimal digits", field="--digest")
-
-
 def _sign(
     session: Session,
     given: str,
@@ -98,11 +84,11 @@ def _sign(
 ) -> None:
     from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
-    _demand_digits(digest)
+    demand_form(digest)
     request_id = whole_id(session.client, given, REQUEST)
     if digest is None:
         raise _shown(session, session.client.get(f"/requests/{request_id}"), decision)
-    whole = digest if _DIGEST.fullmatch(digest) else _completed(session, request_id, digest)
+    whole = digest if is_whole(digest) else _completed(session, request_id, digest)
     body: dict[str, Any] = {"decision": decision, "digest": whole} | ({} if comment is None else {"comment": comment})
     if counter is not None:
         body["counter"] = counter
@@ -120,8 +106,8 @@ def _sign_by_page(
 
     demand_true(request)
     request_id = text_of(request, "id")
-    if digest is not None and not text_of(request, "digest").startswith(digest):
-        raise _other_digest(request_id, digest)
+    if digest is not None:
+        demand_meant(digest, text_of(request, "digest"), of=request_id, look=f"countersign show {request_id}")
     if not session.out.as_json:
         request_sheet(session.out, request)
     body = {"act": "approve", "subject": request_id} | ({} if comment is None else {"comment": comment})
@@ -130,14 +116,6 @@ def _sign_by_page(
         session.out.json(session.client.get(f"/requests/{request_id}"))
     else:
         session.out.line(f"{request_id} is {done.get('state')}")
-
-
-def _other_digest(request_id: str, prefix: str) -> CommandFailed:
-    return CommandFailed(
-        f"{prefix} is not how the digest of {request_id} begins",
-        code="wrong-digest",
-        hint=f"read it again with: countersign show {request_id}",
-    )
 
 
 def _shown(session: Session, request: dict[str, Any], decision: str) -> CommandFailed:
@@ -153,11 +131,10 @@ def _shown(session: Session, request: dict[str, Any], decision: str) -> CommandF
     )
 
 
-def _completed(session: Session, request_id: str, prefix: str) -> str:
-    """Return the request's whole digest, if it begins as given and binds what the request shows."""
+def _completed(session: Session, request_id: str, given: str) -> str:
+    """Return the request's whole digest, if it is the one that was given and binds what the request shows."""
     request = session.client.get(f"/requests/{request_id}")
     demand_true(request)
     whole = text_of(request, "digest")
-    if not whole.startswith(prefix):
-        raise _other_digest(request_id, prefix)
+    demand_meant(given, whole, of=request_id, look=f"countersign show {request_id}")
     return whole

@@ -65,7 +65,7 @@ def aws(folder: Path, *, full: bool) -> Iterator[Figure]:
 def _drawn(bench: Bench, grant: str) -> float:
     alice = bench.principal("alice")
     began = time.perf_counter()
-    bench.running.broker.issuer.draw(alice, grant)
+    bench.running.issuing.issuer.draw(alice, grant)
     return time.perf_counter() - began
 
 

@@ -73,7 +73,7 @@ def _pairs(
                 floors.append(time.perf_counter() - began)
                 continue
             bench.store.taken().clear()
-            leases.append(bench.running.broker.issuer.draw(alice, grant).lease)
+            leases.append(bench.running.issuing.issuer.draw(alice, grant).lease)
             took = time.perf_counter() - began
             ours.append(took)
             align_began = time.perf_counter()
@@ -109,7 +109,7 @@ def throughput(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
     rounds, each = (5, 320) if full else (3, 96)
     ratios, rates, floors = [], [], []
     with real_broker(folder, stack, "throughput") as bench:
-        alice, direct, issuer = bench.principal("alice"), Direct(stack=stack), bench.running.broker.issuer
+        alice, direct, issuer = bench.principal("alice"), Direct(stack=stack), bench.running.issuing.issuer
         for turn in range(rounds):
             grants = bench.granted(each, what="wrapped")
             for is_floor in (True, False) if turn % 2 else (False, True):

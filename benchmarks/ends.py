@@ -40,7 +40,7 @@ def asked(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
         bench.running.metronome.start()
         try:
             for grant in bench.granted(200 if full else 40, what="direct"):
-                lease = broker.issuer.draw(alice, grant).lease
+                lease = bench.running.issuing.issuer.draw(alice, grant).lease
                 began = time.perf_counter()
                 broker.control.give_back(alice, grant)
                 until_dead(bench, lease.id)
@@ -132,7 +132,7 @@ def _late_by_themselves(stack: Stack, count: int) -> list[float]:
 def _late_with_us(folder: Path, stack: Stack, count: int) -> list[float]:
     """Draw so many, move their ends into one second, and let the sweep at them."""
     with real_broker(folder, stack, "late") as bench:
-        alice, issuer = bench.principal("alice"), bench.running.broker.issuer
+        alice, issuer = bench.principal("alice"), bench.running.issuing.issuer
         leases = in_parallel(
             THREADS, lambda g: issuer.draw(alice, g).lease, bench.granted(count, what="direct", seconds=240)
         )

@@ -201,7 +201,7 @@ def _share(bench: Bench, lease: Lease, size: int, *, rounds: int) -> Figure:
 
 def _proofs(bench: Bench, size: int, *, count: int) -> Figure:
     publication = bench.running.broker.publication
-    bench.running.broker.evidence.sign_checkpoint()
+    bench.running.issuing.checkpoints.sign()
     began = time.perf_counter()
     first = publication.proof(0)
     built_s = time.perf_counter() - began

@@ -37,7 +37,7 @@ def page(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
             word = {"verdict": "justified", "comment": "a benchmark"}
             call("bob", "POST", f"/v1/grants/{grant_id}/after-review", word)
             call("alice", "POST", f"/v1/grants/{grant_id}/return")
-        bench.running.broker.sweeper.sweep_and_wait()
+        bench.running.issuing.sweeper.sweep_and_wait()
     until_no_roles(stack)
     whole = [sum(each) for each in zip(*spans.values(), strict=True)]
     p95 = quantile(whole, 0.95)

@@ -74,7 +74,7 @@ def idle(folder: Path, stack: Stack, *, full: bool) -> Iterator[Figure]:
 def _overdue(bench: Bench, state: Path) -> int:
     """Draw a few leases that fell due while nobody was there."""
     alice = bench.principal("alice")
-    leases = [bench.running.broker.issuer.draw(alice, grant).lease for grant in bench.granted(3, what="direct")]
+    leases = [bench.running.issuing.issuer.draw(alice, grant).lease for grant in bench.granted(3, what="direct")]
     reschedule(state / "countersign.db", leases, start=now() - timedelta(seconds=2))
     return len(leases)
 

@@ -21,7 +21,7 @@ METHODS = ("get", "post")
 
 def description() -> dict[str, Any]:
     """Return the OpenAPI document of an application that serves nobody."""
-    nobody = cast("Broker", SimpleNamespace(issuer=SimpleNamespace(undelivered=lambda _: None)))
+    nobody = cast("Broker", SimpleNamespace(draws=SimpleNamespace(undelivered=lambda _: None)))
     return make_app(nobody, readiness=lambda: Readiness(ok=True, checks={}, sweep_age_s=0)).openapi()
 
 

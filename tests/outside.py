@@ -43,7 +43,7 @@ class Outside:
         self.attach()
 
     def attach(self) -> None:
-        self.world.broker.cosigning.submit = self.submit
+        self.world.issuing.cosigning.submit = self.submit
 
     def submit(self, url: str, body: bytes, within_s: float) -> WitnessAnswer:
         self.asked.append(url)

@@ -19,8 +19,9 @@ import structlog
 from tests.world import Clock
 
 from countersign.bootstrap.beginning import look_before_the_first_start
+from countersign.bootstrap.building import build
 from countersign.bootstrap.founding import open_store
-from countersign.bootstrap.serving import build, configure_logging, hold_alone
+from countersign.bootstrap.serving import configure_logging, hold_alone
 from countersign.config.problems import ConfigError
 from countersign.config.settings import Settings, load_settings
 from countersign.providers.base import Answer, Away, Stray
@@ -75,7 +76,7 @@ def test_the_first_rules_of_a_production_broker_are_pinned_by_a_second_person(tm
 def test_a_log_that_was_signed_is_not_signed_with_another_key(tmp_path: Path) -> None:
     settings = prepared(tmp_path)
     running = build(settings)
-    running.broker.evidence.sign_checkpoint()
+    running.issuing.checkpoints.sign()
     running.broker.office.store.close()
     settings.log_key_path.rename(tmp_path / "lost.key")
     with pytest.raises(ConfigError, match="log_key_path"):
@@ -154,7 +155,7 @@ def test_an_empty_database_beside_living_credentials_founds_nothing(
 ) -> None:
     settings = prepared(tmp_path)
     provider = FakeProvider(clock=Clock())
-    monkeypatch.setattr("countersign.bootstrap.serving.make_providers", lambda *_: {"fake": provider})
+    monkeypatch.setattr("countersign.bootstrap.building.make_providers", lambda *_: {"fake": provider})
     stray = Stray(lease_id="lse_aaaaaaaaaaaaaaaa", target="nothing", place="memory", ref={})
     monkeypatch.setattr(provider, "roll_call", lambda _: [stray])
     monkeypatch.setattr(provider, "end_stray", lambda _: Answer(said={}))

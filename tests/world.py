@@ -18,6 +18,7 @@ from countersign.providers.records import RecordSource
 from countersign.service.broker import Broker
 from countersign.service.followers import Follower
 from countersign.service.issuer import Drawn
+from countersign.service.issuing import Issuing
 from countersign.service.rules import found
 from countersign.service.submission import Ask
 from countersign.store import Store
@@ -154,13 +155,18 @@ class World:
             followers=self.followers,
             randomness=self.randomness,
         )
-        self.running.broker.sweeper.start()
+        self.running.issuing.sweeper.start()
         self.running.broker.followers.start()
 
     @property
     def broker(self) -> Broker:
         """The use cases."""
         return self.running.broker
+
+    @property
+    def issuing(self) -> Issuing:
+        """The use cases that face providers, and sign the log."""
+        return self.running.issuing
 
     def principal(self, name: str) -> Principal:
         """Return a principal by id."""
@@ -199,11 +205,11 @@ class World:
 
     def draw(self, grant_id: str, who: str = "alice", *, key: str | None = None) -> Drawn:
         """Draw under a grant."""
-        return self.broker.issuer.draw(self.principal(who), grant_id, key=key)
+        return self.issuing.issuer.draw(self.principal(who), grant_id, key=key)
 
     def sweep(self) -> int:
         """Sweep once and wait for it; return how many leases were seen dead."""
-        return self.broker.sweeper.sweep_and_wait()
+        return self.issuing.sweeper.sweep_and_wait()
 
     def follow(self, *followers: Follower) -> None:
         """Let the followers of the world handle what is new; those that are named join it first."""

@@ -25,7 +25,7 @@ def test_the_export_holds_every_leaf_and_grows_to_the_root_of_the_signed_checkpo
     monkeypatch.setattr(log, "EXPORTED_AT_ONCE", 5)
     assert api.get("erin", "/v1/log/checkpoint").json()["code"] == "not-found"
     api.draw(api.granted(reason="canary-reason"))
-    api.world.broker.evidence.sign_checkpoint()
+    api.world.issuing.checkpoints.sign()
     answer = api.get("erin", "/v1/audit/export")
     assert answer.headers["Content-Type"].startswith("application/x-ndjson")
     entries = [json.loads(line) for line in answer.text.splitlines()]
@@ -48,7 +48,7 @@ def test_the_export_holds_every_leaf_and_grows_to_the_root_of_the_signed_checkpo
 
 
 def test_reading_the_checkpoint_signs_none(api: Api) -> None:
-    api.world.broker.evidence.sign_checkpoint()
+    api.world.issuing.checkpoints.sign()
     before = api.get("erin", "/v1/log/checkpoint").text
     api.asked()
     assert api.get("erin", "/v1/log/checkpoint").text == before

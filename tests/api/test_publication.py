@@ -47,11 +47,11 @@ def fill(world: World, entries: int) -> None:
             tx.record(
                 BrokerStarted(actor="countersign/test", subject="broker", version=str(number), configuration="none")
             )
-    world.broker.evidence.sign_checkpoint()
+    world.issuing.checkpoints.sign()
 
 
 def key(world: World) -> Ed25519Signer:
-    signer = world.broker.evidence.signer
+    signer = world.issuing.checkpoints.signer
     assert isinstance(signer, Ed25519Signer)
     return signer
 

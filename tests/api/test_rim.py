@@ -37,7 +37,7 @@ def test_no_answer_is_kept_or_guessed_at(api: Api, path: str, who: str | None) -
 
 
 def test_a_file_of_the_log_says_itself_how_long_it_holds(api: Api) -> None:
-    api.world.broker.evidence.sign_checkpoint()
+    api.world.issuing.checkpoints.sign()
     assert api.get("erin", "/log/checkpoint").headers.get_list("Cache-Control") == ["no-cache"]
     assert "immutable" in api.get("erin", "/log/tile/entries/000.p/1").headers["Cache-Control"]
     assert api.get("alice", "/log/tile/entries/000.p/1").headers.get_list("Cache-Control") == ["no-store"]

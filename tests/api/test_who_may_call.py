@@ -149,7 +149,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     glass = [*CATALOG["entitlement"], entitlement("root", break_glass=GLASS)]
     api.world.adopt(catalog={**CATALOG, "trust": SIGNERS.trust(), "entitlement": glass})
     waiting = _enrol(api, "alice").json()
-    api.world.broker.evidence.sign_checkpoint()
+    api.world.issuing.checkpoints.sign()
     envelope = api.post("bob", "/v1/envelopes", json=ENVELOPE).json()
     emergency = api.granted(entitlement="root", emergency={"incident": "INC-7"})
     pending = api.asked()

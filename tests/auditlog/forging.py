@@ -57,7 +57,7 @@ def _honest() -> tuple[Row, ...]:
         world.adopt(catalog=CATALOG | {"entitlement": [*CATALOG["entitlement"], entitlement("another")]})
         clock.forward(seconds=10)
         lost = world.draw(world.granted(what="orders-db-thrice"))
-        world.broker.issuer.undelivered(lost.lease.id)
+        world.issuing.issuer.undelivered(lost.lease.id)
         clock.forward(seconds=400)
         world.sweep()
         clock.forward(seconds=400)

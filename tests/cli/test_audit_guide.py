@@ -28,7 +28,7 @@ def test_a_stranger_finishes_the_tasks_with_the_commands_as_printed(
     desk.world.draw(grant)
     desk.world.clock.forward(seconds=61)
     desk.world.sweep()
-    desk.world.broker.evidence.sign_checkpoint()
+    desk.world.issuing.checkpoints.sign()
     Path("log.vkey").write_text(key_of(desk), encoding="utf-8")
     request = desk.run("erin", "ls", "requests", "--json").json()["items"][0]["id"]
     said: dict[str, str] = {}

@@ -16,7 +16,7 @@ def test_a_campaign_from_its_start_to_a_removal(desk: Desk) -> None:
     assert desk.run("alice", "request", "orders-db-read", "--for", "1m", "--reason", "x").code == 6
     shown = desk.run("erin", "campaign", "show", made["id"]).out
     assert [line.split()[1:3] for line in shown.splitlines()[-2:]] == [["alice", "remove"], ["dave", "keep"]]
-    desk.world.broker.evidence.sign_checkpoint()
+    desk.world.issuing.checkpoints.sign()
     assert desk.run("erin", "verify").code == 0
 
 

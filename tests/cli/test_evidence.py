@@ -19,7 +19,7 @@ def lived(desk: Desk) -> str:
     desk.world.draw(grant)
     desk.world.clock.forward(seconds=61)
     desk.world.sweep()
-    desk.world.broker.evidence.sign_checkpoint()
+    desk.world.issuing.checkpoints.sign()
     return grant
 
 

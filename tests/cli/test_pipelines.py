@@ -136,7 +136,7 @@ def test_a_deployment_waits_for_somebody_else_writes_the_evidence_and_draws(runn
     assert own.code in {5, 6}, "alice started the run"
     assert command.poll() is None
     assert runner.desk.run("bob", "approve", request_id, "--digest", digest).code == 0
-    runner.desk.world.broker.evidence.sign_checkpoint()
+    runner.desk.world.issuing.checkpoints.sign()
     out, err = command.communicate(timeout=30)
     assert command.returncode == 0, err
     assert "approved by bob" in out

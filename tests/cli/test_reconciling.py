@@ -49,14 +49,14 @@ class Scene:
         with office.store.read() as tx:
             grant = tx.grant_of_request(request.id)
         assert grant is not None
-        return broker.issuer.draw(principals["alice"], grant.id)
+        return self.running.issuing.issuer.draw(principals["alice"], grant.id)
 
     def end(self, grant_id: str) -> None:
         broker, office = self.running.broker, self.running.broker.office
         with office.store.read() as tx:
             alice = office.rules.current(tx).directory.principals["alice"]
         broker.control.give_back(alice, grant_id)
-        assert broker.sweeper.sweep_and_wait() == 1
+        assert self.running.issuing.sweeper.sweep_and_wait() == 1
 
     def reconcile(self, *more: str) -> Ran:
         """Export the log and compare it with everything that the two servers say."""

@@ -39,8 +39,8 @@ def test_the_whole_way_works_from_a_shell(desk: Desk) -> None:
 
     log = desk.process("erin", "log", "--json").json()["items"]
     assert {"request.submitted", "grant.opened", "lease.issued", "lease.dead"} & {item["type"] for item in log}
-    desk.world.broker.evidence.sign_checkpoint()
-    key = desk.world.broker.evidence.signer.verifier().vkey()
+    desk.world.issuing.checkpoints.sign()
+    key = desk.world.issuing.checkpoints.signer.verifier().vkey()
     assert desk.process("erin", "verify", "--key", key, "--json").json()["ok"] is True
 
 

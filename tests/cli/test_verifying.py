@@ -16,7 +16,7 @@ from countersign.cli.exported import LONGEST_LINE, split_lines
 
 
 def key_of(desk: Desk) -> str:
-    signer = desk.world.broker.evidence.signer
+    signer = desk.world.issuing.checkpoints.signer
     assert isinstance(signer, Ed25519Signer)
     return signer.verifier().vkey()
 
@@ -24,11 +24,11 @@ def key_of(desk: Desk) -> str:
 def export_of(desk: Desk, folder: Path) -> Path:
     """Export a log in which something happened, and keep a checkpoint beside it that is older."""
     desk.granted()
-    earlier = desk.world.broker.evidence.sign_checkpoint()
+    earlier = desk.world.issuing.checkpoints.sign()
     assert earlier is not None
     (folder / "earlier").write_text(earlier)
     desk.granted("orders-db-thrice")
-    desk.world.broker.evidence.sign_checkpoint()
+    desk.world.issuing.checkpoints.sign()
     assert desk.run("erin", "export", str(folder / "export")).code == 0
     return folder / "export"
 

@@ -14,25 +14,25 @@ from countersign.auditlog.checkpoint import open_checkpoint
 from countersign.auditlog.meaning import MeaningCheck
 from countersign.bootstrap.outlets import state_clock
 from countersign.providers.kernel_clock import kernel_clock
-from countersign.service.evidence import Evidence
+from countersign.service.checkpoints import Checkpoints
 from countersign.store import Store
 
 
-def telling(world: World) -> Evidence:
+def telling(world: World) -> Checkpoints:
     """Let the world's checkpoints tell of the clock, as those of a broker that serves do."""
-    evidence = replace(world.broker.evidence, clock=lambda: state_clock(world.store))
-    world.broker.publication.evidence = evidence
-    return evidence
+    checkpoints = replace(world.issuing.checkpoints, clock=lambda: state_clock(world.store))
+    world.issuing.cosigning.checkpoints = checkpoints
+    return checkpoints
 
 
 def test_each_checkpoint_covers_what_is_known_of_the_clock_and_idling_adds_nothing(
     world: World, tmp_path: Path
 ) -> None:
-    evidence = telling(world)
+    checkpoints = telling(world)
     for number in range(1, 4):
         world.ask("dave", "orders-db-thrice")
         for _ in range(3):
-            note = evidence.sign_checkpoint()
+            note = checkpoints.sign()
         told = world.facts("checkpoint.clock")
         assert len(told) == number
         assert note is not None

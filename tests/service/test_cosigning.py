@@ -80,7 +80,7 @@ def test_without_witnesses_nobody_is_asked_and_nothing_lags(world: World) -> Non
     world.ask()
     world.follow()
     assert behind(world) == 0
-    world.broker.evidence.sign_checkpoint()
+    world.issuing.checkpoints.sign()
     assert published(world) == world.broker.evidence.newest_checkpoint()
 
 
@@ -93,7 +93,7 @@ def test_a_quorum_is_enough_and_the_one_that_is_away_catches_up_by_itself(world:
         world.follow()
     assert behind(world) == 0
     assert len(witnesses_of(published(world), three.keys)) == 2
-    quorum, standings = world.broker.cosigning.standings(world.principal("olga"))
+    quorum, standings = world.broker.witnesses.standings(world.principal("olga"))
     assert quorum == 2
     assert [each.behind for each in standings] == [0, 0, size_of(world)]
     assert standings[2].trouble == "no answer: ConnectionRefusedError"
@@ -101,13 +101,13 @@ def test_a_quorum_is_enough_and_the_one_that_is_away_catches_up_by_itself(world:
     world.ask("dave", "orders-db-thrice")
     world.follow()
     drained(world)
-    assert [each.size for each in world.broker.cosigning.standings(world.principal("erin"))[1]] == [size_of(world)] * 3
+    assert [each.size for each in world.broker.witnesses.standings(world.principal("erin"))[1]] == [size_of(world)] * 3
     assert len(witnesses_of(published(world), three.keys)) == 3
 
 
 def drained(world: World) -> None:
     """Wait for the hands that were not waited for because a quorum was there without them."""
-    for hand in list(world.broker.cosigning._asking.values()):
+    for hand in list(world.issuing.cosigning._asking.values()):
         hand.result(timeout=5)
 
 
@@ -290,7 +290,7 @@ def test_a_witness_that_is_not_set_up_is_in_trouble_and_accused_of_nothing(
     world.ask()
     world.follow()
     assert world.facts("witness.disputed") == []
-    [found] = world.broker.cosigning.standings(world.principal("olga"))[1]
+    [found] = world.broker.witnesses.standings(world.principal("olga"))[1]
     assert found.trouble == f"answered {status}"
 
 
@@ -298,7 +298,7 @@ def test_only_operators_and_auditors_see_the_witnesses(world: World, one: Outsid
     assert one.urls()
     for who in ("alice", "bob", "frank"):
         with pytest.raises(NotPermitted):
-            world.broker.cosigning.standings(world.principal(who))
+            world.broker.witnesses.standings(world.principal(who))
 
 
 def test_a_real_witness_cosigns_within_a_second_of_the_fact_and_again_after_it_was_killed(
@@ -312,13 +312,13 @@ def test_a_real_witness_cosigns_within_a_second_of_the_fact_and_again_after_it_w
     for _ in range(3):
         world.ask()
         began = time.monotonic()
-        assert world.broker.cosigning.is_cosigned(size_of(world), within_s=5)
+        assert world.issuing.cosigning.is_cosigned(size_of(world), within_s=5)
         assert time.monotonic() - began < 1
     witness.kill()
     world.ask("dave")
-    assert not world.broker.cosigning.is_cosigned(size_of(world), within_s=0.3)
+    assert not world.issuing.cosigning.is_cosigned(size_of(world), within_s=0.3)
     witness.start()
-    assert world.broker.cosigning.is_cosigned(size_of(world), within_s=5)
+    assert world.issuing.cosigning.is_cosigned(size_of(world), within_s=5)
     assert witnesses_of(published(world), keys)
     witness.kill()
 

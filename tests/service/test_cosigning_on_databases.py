@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ from tests.outside import outside
 from tests.world import World
 
 from countersign.auditlog.witnessing import witnesses_of
+from countersign.service.issuing import Issuing
 from countersign.store.witness_tables import cosignatures
 
 
@@ -22,25 +22,25 @@ def size_of(world: World) -> int:
 
 
 def test_two_brokers_on_one_database_do_not_dispute_with_their_witness(world: World, tmp_path: Path) -> None:
-    first = world.broker
+    first = world.issuing
     world.restart()
     failures: list[BaseException] = []
 
-    def go(broker: Any) -> None:  # noqa: ANN401 - a broker
+    def go(issuing: Issuing) -> None:
         try:
             for _ in range(6):
-                assert broker.cosigning.is_cosigned(size_of(world), within_s=5)
+                assert issuing.cosigning.is_cosigned(size_of(world), within_s=5)
         except BaseException as error:  # noqa: BLE001 - told to the test below
             failures.append(error)
 
     with outside(world, tmp_path, count=1, quorum=1) as one:
         first.cosigning.submit = one.submit
-        threads = [threading.Thread(target=go, args=[broker]) for broker in (first, world.broker) for _ in range(2)]
+        threads = [threading.Thread(target=go, args=[issuing]) for issuing in (first, world.issuing) for _ in range(2)]
         for thread in threads:
             thread.start()
         for _ in range(4):
             world.ask("dave", "orders-db-thrice")
-            world.broker.evidence.sign_checkpoint()
+            world.issuing.checkpoints.sign()
         for thread in threads:
             thread.join()
     assert failures == []

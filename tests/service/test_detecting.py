@@ -62,7 +62,7 @@ def test_after_a_start_it_remembers_what_came_before(world: World) -> None:
     world.follow(Detecting(store=world.store))
     for _ in range(4):
         world.draw(world.granted(what="orders-db-thrice"))
-        world.broker.issuer.office.nudge()
+        world.issuing.issuer.office.nudge()
         world.follow()
     world.follow(Detecting(store=world.store))
     assert raised(world) == []

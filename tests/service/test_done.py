@@ -20,7 +20,7 @@ def told(world: World) -> Told:
     source = Told(name="postgresql-log orders-db")
     world.sources = [source]
     world.restart()
-    world.broker.records.follow()
+    world.issuing.records.follow()
     return source
 
 
@@ -41,11 +41,11 @@ def finished(world: World, told: Told, lines: Sequence[tuple[str, Outcome]]) -> 
     lease = world.draw(world.granted(seconds=60)).lease
     for what, outcome in lines:
         act(world, told, lease.id, what, outcome)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     world.clock.forward(seconds=60)
     world.sweep()
     world.clock.forward(seconds=60)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     return lease.grant_id
 
 
@@ -75,7 +75,7 @@ def test_a_use_after_the_end_is_outside_of_the_window(world: World, told: Told) 
     with world.store.read() as tx:
         [lease] = tx.leases(grant_id=grant)
     act(world, told, lease.id, "login (28P01)", Outcome.REFUSED)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert [use.what for use in done(world, grant).outside] == ["login (28P01)"]
 
 
@@ -100,18 +100,18 @@ def test_what_a_source_did_not_tell_yet_or_was_not_there_for_is_said(world: Worl
     assert any("another log: was never read" in line for line in missing)
     assert any("not what was done" in line for line in missing)
     world.clock.forward(seconds=60)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert any("another log: is followed since" in line for line in done(world, lease.grant_id).missing)
 
 
 def test_a_gap_shows_where_it_overlaps_the_lease_and_nowhere_else(world: World, told: Told) -> None:
     before = finished(world, told, [])
     world.clock.forward(seconds=60)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     told.gaps = ["the file that was read last is gone"]
     lease = world.draw(world.granted(seconds=60)).lease
     world.clock.forward(seconds=5)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert any("is gone" in line for line in done(world, lease.grant_id).missing)
     assert done(world, before).missing == []
 

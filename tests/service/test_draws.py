@@ -299,8 +299,8 @@ def test_a_replayed_draw_never_repeats_the_secret(world: World) -> None:
 def test_an_answer_that_was_lost_on_the_way_is_revoked_and_the_draw_given_back(world: World) -> None:
     grant = world.granted()
     lost = world.draw(grant, key="k")
-    world.broker.issuer.undelivered(lost.lease.id)
-    world.broker.issuer.undelivered(lost.lease.id)
+    world.issuing.issuer.undelivered(lost.lease.id)
+    world.issuing.issuer.undelivered(lost.lease.id)
     assert world.sweep() == 1
     assert not world.provider.works(lost.lease.id)
     with world.store.read() as tx:

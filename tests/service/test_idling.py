@@ -24,7 +24,7 @@ def told(world: World) -> Told:
     world.sources = [source]
     world.restart()
     world.adopt(catalog=CATALOG | {"entitlement": [*CATALOG["entitlement"], IDLE]})
-    world.broker.records.follow()
+    world.issuing.records.follow()
     return source
 
 
@@ -37,13 +37,13 @@ def test_a_lease_that_nobody_uses_ends_early_with_its_own_cause_and_the_grant_st
     use(world, told, lease.id)
     world.clock.forward(seconds=100)
     use(world, told, lease.id)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     last = spell(world.clock())
     world.clock.forward(seconds=119)
-    assert world.broker.idling.end_unused() == 0
+    assert world.issuing.idling.end_unused() == 0
     world.clock.forward(seconds=1)
-    assert world.broker.idling.end_unused() == 1
-    assert world.broker.idling.end_unused() == 0
+    assert world.issuing.idling.end_unused() == 1
+    assert world.issuing.idling.end_unused() == 0
     world.sweep()
     dead = lease_of(world, lease.id)
     assert (dead.state, dead.cause, dead.not_after) == (LeaseState.REVOKED, "idle", lease.not_after)
@@ -60,7 +60,7 @@ def test_a_lease_that_was_never_used_ends_counted_from_its_draw(world: World, to
     lease = world.draw(world.granted(what="orders-db-idle", seconds=600)).lease
     world.clock.forward(seconds=120)
     assert told.name
-    assert world.broker.idling.end_unused() == 1
+    assert world.issuing.idling.end_unused() == 1
     assert lease_of(world, lease.id).cause == "idle"
 
 
@@ -68,15 +68,15 @@ def test_nothing_is_ended_by_a_source_that_was_not_read_lately(world: World, tol
     lease = world.draw(world.granted(what="orders-db-idle", seconds=600)).lease
     told.away = True
     late = count(10**9)
-    world.broker.records.monotonic = lambda: float(next(late))
+    world.issuing.records.monotonic = lambda: float(next(late))
     world.clock.forward(seconds=500)
-    world.broker.records.follow()
-    assert world.broker.idling.end_unused() == 0
+    world.issuing.records.follow()
+    assert world.issuing.idling.end_unused() == 0
     told.away = False
     world.restart()
-    assert world.broker.idling.end_unused() == 0
-    world.broker.records.follow()
-    assert world.broker.idling.end_unused() == 1
+    assert world.issuing.idling.end_unused() == 0
+    world.issuing.records.follow()
+    assert world.issuing.idling.end_unused() == 1
     assert lease_of(world, lease.id).cause == "idle"
 
 
@@ -84,24 +84,24 @@ def test_a_source_that_tells_late_moves_the_end_back_by_as_much(world: World, to
     told.delay = timedelta(seconds=300)
     world.draw(world.granted(what="orders-db-idle", seconds=3600))
     world.clock.forward(seconds=419)
-    assert world.broker.idling.end_unused() == 0
+    assert world.issuing.idling.end_unused() == 0
     world.clock.forward(seconds=1)
-    assert world.broker.idling.end_unused() == 1
+    assert world.issuing.idling.end_unused() == 1
 
 
 def test_a_source_that_was_not_asked_about_a_lease_ends_it_not(world: World, told: Told) -> None:
     told.by_lease = True
     world.draw(world.granted(what="orders-db-idle", seconds=600))
-    world.broker.records.follow()
+    world.issuing.records.follow()
     world.clock.forward(seconds=500)
-    assert world.broker.idling.end_unused() == 0
+    assert world.issuing.idling.end_unused() == 0
 
 
 def test_leases_without_the_key_are_left_alone(world: World, told: Told) -> None:
     assert told.name
     world.draw(world.granted(seconds=600))
     world.clock.forward(seconds=599)
-    assert world.broker.idling.end_unused() == 0
+    assert world.issuing.idling.end_unused() == 0
 
 
 def test_where_last_use_cannot_be_known_such_an_entitlement_is_refused_with_the_reason(world: World) -> None:

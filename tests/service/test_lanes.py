@@ -51,7 +51,7 @@ def held_up(world: World, *stuck: Lease) -> Iterator[None]:
         yield
     finally:
         released.set()
-        wait(world.broker.sweeper.sweep(), timeout=SOON_S)
+        wait(world.issuing.sweeper.sweep(), timeout=SOON_S)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -69,9 +69,9 @@ def test_what_falls_due_while_an_end_is_stuck_does_not_wait_for_it(world: World)
     stuck, later = drawn(world, seconds=60), drawn(world, seconds=70)
     with held_up(world, stuck):
         world.clock.forward(seconds=60)
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         world.clock.forward(seconds=10)
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         until(lambda: is_dead(world, later))
         assert not is_dead(world, stuck)
 
@@ -85,7 +85,7 @@ def test_leases_that_were_tried_before_have_a_lane_of_their_own(world: World, mo
     fresh = drawn(world, seconds=60)
     with held_up(world, stuck):
         world.clock.forward(seconds=60)
-        begun = world.broker.sweeper.sweep()
+        begun = world.issuing.sweeper.sweep()
         assert len(begun) == 2
         until(lambda: is_dead(world, fresh))
         assert not is_dead(world, stuck)
@@ -103,16 +103,16 @@ def test_a_receipt_that_nobody_answers_for_delays_no_end(world: World, monkeypat
 
     monkeypatch.setattr(world.provider, "received", silent)
     try:
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         world.clock.forward(seconds=60)
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         until(lambda: is_dead(world, over))
         world.clock.forward(seconds=10)
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         until(lambda: all(is_dead(world, one) for one in wrapped))
     finally:
         released.set()
-    wait(world.broker.sweeper.sweep(), timeout=SOON_S)
+    wait(world.issuing.sweeper.sweep(), timeout=SOON_S)
     assert [lease(world, one.id).cause for one in wrapped] == [Cause.EXPIRED] * 3
 
 
@@ -146,7 +146,7 @@ def test_leases_of_a_provider_that_was_taken_away_stop_no_other_end(world: World
 
 def test_asking_for_a_receipt_never_puts_off_the_end(world: World) -> None:
     one = drawn(world, "orders-db-wrapped", seconds=10)
-    [claimed] = world.broker.sweeper._errand("fake", "other-db", Due.RECEIPT).claim(10)
+    [claimed] = world.issuing.sweeper._errand("fake", "other-db", Due.RECEIPT).claim(10)
     assert claimed.due == one.not_after
     world.clock.forward(seconds=10)
     assert world.sweep() == 1
@@ -172,7 +172,7 @@ def test_a_claim_takes_what_is_due_at_its_target_once_and_fences_whoever_read_be
     elsewhere = drawn(world, "orders-db-wrapped")
     world.provider.picked_up = True
     world.clock.forward(seconds=60)
-    errand = world.broker.sweeper._errand("fake", "orders-db", Due.END)
+    errand = world.issuing.sweeper._errand("fake", "orders-db", Due.END)
     claimed = errand.claim(2)
     assert len(claimed) == 2
     assert {one.id for one in claimed + errand.claim(10)} == {one.id for one in before}
@@ -186,10 +186,10 @@ def test_a_claim_takes_what_is_due_at_its_target_once_and_fences_whoever_read_be
 
 def test_two_brokers_share_a_herd_and_every_lease_has_one_certificate(world: World) -> None:
     herd = [drawn(world) for _ in range(9)]
-    first = world.broker.sweeper
+    first = world.issuing.sweeper
     world.restart()
     world.clock.forward(seconds=60)
-    wait([*first.sweep(), *world.broker.sweeper.sweep()], timeout=SOON_S)
+    wait([*first.sweep(), *world.issuing.sweeper.sweep()], timeout=SOON_S)
     assert sorted(row["subject"] for row in world.facts("lease.dead")) == sorted(one.id for one in herd)
     assert sorted(row["subject"] for row in world.facts("lease.end-asked")) == sorted(one.id for one in herd)
 
@@ -209,11 +209,11 @@ def test_a_claim_that_ran_out_while_its_lease_waited_is_renewed_and_the_lease_en
 
         monkeypatch.setattr(world.provider, "end", counted)
         world.clock.forward(seconds=61)
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         until(lambda: lease(world, waiting.id).state is LeaseState.REVOKING and ended == [stuck.id])
         version = lease(world, waiting.id).version
         world.clock.forward(seconds=13)
-        world.broker.sweeper.sweep()
+        world.issuing.sweeper.sweep()
         until(lambda: lease(world, waiting.id).version > version)
     until(lambda: is_dead(world, stuck) and is_dead(world, waiting))
     assert sorted(ended) == sorted([stuck.id, waiting.id])
@@ -235,5 +235,5 @@ def test_more_than_a_lane_holds_at_once_is_ended_in_one_sweep(world: World, monk
     for _ in range(5):
         drawn(world)
     world.clock.forward(seconds=60)
-    world.broker.sweeper.hands = world.broker.sweeper.lanes = Inline(1)
+    world.issuing.sweeper.hands = world.issuing.sweeper.lanes = Inline(1)
     assert world.sweep() == 5

@@ -12,7 +12,7 @@ from tests.emergencies import GLASS_CATALOG, ROOT, with_groups
 from tests.receivers import SECRET, SPELLED_SECRET, Inbox, receiving
 from tests.world import Clock, World
 
-from countersign.bootstrap.outlets import make_followers
+from countersign.bootstrap.outlets import make_outlets
 from countersign.config.settings import load_settings
 from countersign.domain.emergency import Emergency, Verdict
 from countersign.domain.refusals import NotPermitted
@@ -148,7 +148,7 @@ def test_the_notice_of_a_running_broker_arrives_within_a_second_and_verifies(
 ) -> None:
     monkeypatch.setattr("countersign.bootstrap.outlets.now", world.clock)
     settings = load_settings(mode="embedded", webhooks={"owners": {"url": inbox.url, "secret": SPELLED_SECRET}})
-    world.followers = make_followers(world.store, settings)
+    world.followers = make_outlets(world.store, settings)
     world.restart()
     world.running.metronome.start()
     try:

@@ -99,7 +99,7 @@ def reached(world: World, entitlement_id: str, coalition: Collection[str]) -> bo
         grants = [grant.id for request in requests if (grant := tx.grant_of_request(request.id)) is not None]
     for account, grant_id in product(accounts, grants):
         with suppress(Refused):
-            world.broker.issuer.draw(account, grant_id)
+            world.issuing.issuer.draw(account, grant_id)
     return any(world.provider.works(lease_id) for lease_id in set(world.provider.target.issued) - before)
 
 

@@ -67,7 +67,7 @@ def told(world: World) -> Told:
     world.adopt(catalog=CATALOG | {"target": [DATABASE, other]})
     world.sources = [source]
     world.restart()
-    world.broker.records.follow()
+    world.issuing.records.follow()
     return source
 
 
@@ -99,10 +99,10 @@ def read_of(world: World, lease_id: str | None, mark: str, **more: Any) -> Recor
 def test_one_read_is_a_draw_and_a_second_one_ends_the_lease_at_once(world: World, told: Told) -> None:
     lease = world.draw(world.granted()).lease
     told.records += [read_of(world, lease.id, "1")] * 2
-    assert world.broker.records.follow() == 0
+    assert world.issuing.records.follow() == 0
     assert not anomalies(world)
     told.records.append(read_of(world, lease.id, "2", outcome=Outcome.FAILED))
-    assert world.broker.records.follow() == 1
+    assert world.issuing.records.follow() == 1
     assert anomalies(world) == [("read-again", lease.id)]
     assert world.sweep() == 1
     assert not world.provider.works(lease.id)
@@ -113,12 +113,12 @@ def test_one_read_is_a_draw_and_a_second_one_ends_the_lease_at_once(world: World
 def test_the_count_outlives_a_restart_and_no_record_is_judged_twice(world: World, told: Told) -> None:
     lease = world.draw(world.granted()).lease
     told.records.append(read_of(world, lease.id, "1"))
-    world.broker.records.follow()
+    world.issuing.records.follow()
     world.restart()
     told.records.append(read_of(world, lease.id, "2"))
-    world.broker.records.follow()
+    world.issuing.records.follow()
     world.restart()
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert anomalies(world) == [("read-again", lease.id)]
 
 
@@ -130,7 +130,7 @@ def test_two_brokers_at_one_source_judge_each_record_once(world: World, told: To
     assert state is not None
     told.records += [read_of(world, lease.id, "1"), read_of(world, lease.id, "2")]
     batch = told.read(state.cursor, [])
-    world.broker.records.follow()
+    world.issuing.records.follow()
     with pytest.raises(Exception, match="at the same moment"):
         peer._keep(told, state, batch)
     assert peer.follow() == 0
@@ -149,9 +149,9 @@ def test_when_the_log_cannot_be_written_the_record_is_judged_later(
     with monkeypatch.context() as patch:
         patch.setattr("countersign.store.log.append", broken)
         with pytest.raises(LogUnavailable):
-            world.broker.records.follow()
+            world.issuing.records.follow()
     assert lease_of(world, lease.id).state is LeaseState.ACTIVE
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert anomalies(world) == [("read-again", lease.id)]
 
 
@@ -162,14 +162,14 @@ def test_a_credential_that_no_lease_explains_was_issued_outside(world: World, to
         read_of(world, None, "3", place="elsewhere"),
         read_of(world, None, "4", outcome=Outcome.REFUSED),
     ]
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert anomalies(world) == [("issued-outside", "database"), ("issued-outside", "lse_zzzzzzzzzzzzzzzz")]
 
 
 def test_the_token_behind_a_login_is_used_for_nothing_else(world: World, told: Told) -> None:
     lease = world.draw(world.granted()).lease
     told.records.append(read_of(world, lease.id, "1", act=Act.USE, what="update auth/token/create", place="auth/token"))
-    assert world.broker.records.follow() == 1
+    assert world.issuing.records.follow() == 1
     assert anomalies(world) == [("child-token-used", lease.id)]
 
 
@@ -185,7 +185,7 @@ def wrapped(world: World, told: Told) -> Lease:
         read_of(world, lease.id, "1", wrapping="hmac-sha256:1", wrapping_until=until),
         delivery(world, Outcome.DONE, lease.id),
     ]
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert not anomalies(world)
     return lease
 
@@ -194,7 +194,7 @@ def test_an_unwrap_that_fails_within_its_time_is_an_alarm_and_kills_the_lease(wo
     lease = wrapped(world, told)
     world.clock.forward(seconds=5)
     told.records.append(delivery(world, Outcome.FAILED))
-    assert world.broker.records.follow() == 1
+    assert world.issuing.records.follow() == 1
     assert anomalies(world) == [("opened-by-another", lease.id)]
     assert lease_of(world, lease.id).cause == "anomaly"
 
@@ -205,7 +205,7 @@ def test_an_unwrap_that_comes_too_late_or_after_the_end_is_none(world: World, to
     world.broker.control.give_back(world.principal("alice"), lease.grant_id)
     world.clock.forward(seconds=1)
     told.records += [delivery(world, Outcome.FAILED), replace(late, at=late.at + timedelta(seconds=61))]
-    assert world.broker.records.follow() == 0
+    assert world.issuing.records.follow() == 0
     assert not anomalies(world)
 
 
@@ -215,15 +215,15 @@ def test_whoever_gives_back_what_he_could_not_open_still_raises_the_alarm(world:
     world.clock.forward(seconds=1)
     world.broker.control.give_back(world.principal("alice"), lease.grant_id)
     told.records.append(failed)
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert anomalies(world) == [("opened-by-another", lease.id)]
 
 
 def test_what_was_lost_of_a_source_is_a_fact(world: World, told: Told) -> None:
     assert [row["subject"] for row in world.facts("records.began")] == [told.name]
     told.gaps = ["the file that was read last is gone"]
-    world.broker.records.follow()
-    world.broker.records.follow()
+    world.issuing.records.follow()
+    world.issuing.records.follow()
     [gap] = world.facts("records.gap")
     assert json.loads(gap["leaf"])["data"]["why"] == "the file that was read last is gone"
 
@@ -254,7 +254,7 @@ def test_kinds_of_use_are_counted_and_what_is_too_many_is_counted_together(
     told.records += [
         read_of(world, lease.id, str(n), act=Act.USE, what=f"read kv/data/{n % 4}", place="kv") for n in range(12)
     ]
-    world.broker.records.follow()
+    world.issuing.records.follow()
     with world.store.read() as tx:
         uses = {use.what: use.count for use in tx.uses([lease.id])}
         assert lease_of(world, lease.id).last_used_at == world.clock()
@@ -269,7 +269,7 @@ def test_a_use_outside_of_a_lease_s_life_is_an_alarm(world: World, told: Told) -
         read_of(world, lease.id, "1", act=Act.USE, what="read kv/data/1", place="kv", outcome=Outcome.REFUSED),
         read_of(world, lease.id, "2", act=Act.USE, what="read kv/data/1", place="kv"),
     ]
-    world.broker.records.follow()
+    world.issuing.records.follow()
     assert anomalies(world) == [("used-outside-its-life", lease.id)]
     with world.store.read() as tx:
         assert [use.outside for use in tx.uses([lease.id])] == [True, True]

@@ -293,7 +293,7 @@ class Histories(RuleBasedStateMachine):
     def lose_the_answer_to_a_draw(self, which: int) -> None:
         grant_id = sorted(self.served)[which % len(self.served)]
         with self._try():
-            self.world.broker.issuer.undelivered(self.served[grant_id][-1])
+            self.world.issuing.issuer.undelivered(self.served[grant_id][-1])
 
     @precondition(lambda self: self.grants)
     @rule(who=people, which=which)
@@ -408,14 +408,14 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def reconcile(self) -> None:
         with self._try():
-            self.world.broker.reconciler.reconcile()
+            self.world.issuing.reconciler.reconcile()
 
     @rule()
     def restart(self) -> None:
         self.world.restart()
-        for hands in (self.world.broker.sweeper.hands, self.world.broker.sweeper.lanes):
+        for hands in (self.world.issuing.sweeper.hands, self.world.issuing.sweeper.lanes):
             hands.shutdown()
-        self.world.broker.sweeper.hands = self.world.broker.sweeper.lanes = Inline(1)
+        self.world.issuing.sweeper.hands = self.world.issuing.sweeper.lanes = Inline(1)
 
     # --- what always holds ----------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ def edit(world: World, statement: sa.Executable) -> None:
 def test_it_reads_on_from_where_it_was_and_says_so_in_the_log(world: World) -> None:
     check = SelfCheck(office=world.broker.office)
     world.draw(world.granted())
-    world.broker.evidence.sign_checkpoint()
+    world.issuing.checkpoints.sign()
     first = size_of(world)
     assert check.check()
     world.granted("dave")
@@ -99,7 +99,7 @@ def test_an_entry_that_was_edited_stops_issuing_until_somebody_lifts_it(world: W
 def test_a_forged_head_and_a_forged_checkpoint_are_found_as_they_are_read(world: World) -> None:
     check = SelfCheck(office=world.broker.office)
     world.granted()
-    world.broker.evidence.sign_checkpoint()
+    world.issuing.checkpoints.sign()
     edit(world, sa.update(schema.checkpoints).values(root=b"x" * 32))
     assert not check.check()
     assert checks(world)[-1]["codes"] == ["root-mismatch"]

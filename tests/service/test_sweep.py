@@ -69,7 +69,7 @@ def test_a_new_life_of_the_broker_ends_what_the_old_one_issued(world: World) -> 
 def test_a_broker_that_died_holding_a_claim_does_not_delay_the_next(world: World) -> None:
     drawn = world.draw(world.granted(seconds=60))
     world.clock.forward(seconds=60)
-    assert world.broker.sweeper._errand("fake", "orders-db", Due.END).claim(10)
+    assert world.issuing.sweeper._errand("fake", "orders-db", Due.END).claim(10)
     assert world.sweep() == 0
     world.restart()
     assert world.sweep() == 1
@@ -169,9 +169,9 @@ def test_reconciliation_ends_what_was_never_ordered_and_what_outlived_its_certif
     world.sweep()
     until = world.clock.at.replace(year=2030)
     world.provider.target.live |= {drawn.lease.id: until, "lse_zzzzzzzzzzzzzzzz": until}
-    assert world.broker.reconciler.reconcile() == 2
+    assert world.issuing.reconciler.reconcile() == 2
     assert list(world.provider.target.live) == [live.lease.id]
-    assert world.broker.reconciler.reconcile() == 0
+    assert world.issuing.reconciler.reconcile() == 0
     kinds = {json.loads(row["leaf"])["data"]["kind"] for row in world.facts("provider.anomaly")}
     assert kinds == {"never-ordered", "outlived-its-certificate"}
 
@@ -188,13 +188,13 @@ def test_what_was_certified_after_the_listing_began_is_no_contradiction(world: W
         return listed
 
     world.provider.roll_call = slow_listing  # type: ignore[method-assign] # the listing that this test is about
-    assert world.broker.reconciler.reconcile() == 0
+    assert world.issuing.reconciler.reconcile() == 0
     assert not world.facts("provider.anomaly")
 
 
 def test_a_target_that_hangs_leaves_hands_for_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.provider, "ends_at_once", 2)
-    world.broker.sweeper.hands = ThreadPoolExecutor(3)
+    world.issuing.sweeper.hands = ThreadPoolExecutor(3)
     hanging = [world.draw(world.granted(what="orders-db-thrice")).lease for _ in range(3)]
     other = world.draw(world.granted(what="orders-db-wrapped")).lease
     released, end = threading.Event(), world.provider.end
@@ -206,7 +206,7 @@ def test_a_target_that_hangs_leaves_hands_for_the_others(world: World, monkeypat
 
     monkeypatch.setattr(world.provider, "end", hang)
     world.clock.forward(seconds=60)
-    begun = world.broker.sweeper.sweep()
+    begun = world.issuing.sweeper.sweep()
     try:
         done, _ = wait(begun, timeout=10, return_when=FIRST_COMPLETED)
         assert [piece.result() for piece in done] == [1]

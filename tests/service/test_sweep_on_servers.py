@@ -25,6 +25,7 @@ from countersign.domain.lease import LeaseState
 from countersign.domain.review import Decision
 from countersign.service.broker import Broker
 from countersign.service.issuer import Drawn
+from countersign.service.issuing import Issuing
 from countersign.service.rules import found
 from countersign.service.submission import Ask
 from countersign.store import Store, schema
@@ -39,6 +40,7 @@ class Desk:
     stack: Stack
     store: Store
     broker: Broker
+    issuing: Issuing
 
     def draw(self, what: str) -> Drawn:
         with self.store.read() as tx:
@@ -49,7 +51,7 @@ class Desk:
         with self.store.read() as tx:
             grant = tx.grant_of_request(request.id)
         assert grant is not None
-        return self.broker.issuer.draw(people["alice"], grant.id)
+        return self.issuing.issuer.draw(people["alice"], grant.id)
 
     def give_back(self, drawn: Drawn) -> None:
         with self.store.read() as tx:
@@ -96,7 +98,7 @@ def desk(openbao_stack: Stack, tmp_path: Path) -> Iterator[Desk]:
         tokens_allowed=True,
         sweep_every=timedelta(seconds=1),
     )
-    yield Desk(stack=openbao_stack, store=store, broker=running.broker)
+    yield Desk(stack=openbao_stack, store=store, broker=running.broker, issuing=running.issuing)
     for stray in provider.roll_call([openbao_stack.target()]):
         provider.end_stray(stray)
     provider.close()
@@ -122,7 +124,7 @@ def until(holds: Callable[[], bool], *, within_s: float = SOON_S) -> None:
 
 def test_a_query_that_cannot_be_interrupted_delays_no_other_end_at_its_target(desk: Desk) -> None:
     stuck, *others = [desk.draw("direct") for _ in range(4)]
-    sweeper = desk.broker.sweeper
+    sweeper = desk.issuing.sweeper
     with uninterruptible(desk.login(stuck)) as over:
         desk.give_back(stuck)
         begun = sweeper.sweep()
@@ -133,7 +135,7 @@ def test_a_query_that_cannot_be_interrupted_delays_no_other_end_at_its_target(de
         assert not over.is_set()
         assert not desk.is_dead(stuck)
         assert desk.has_role(stuck)
-        assert desk.broker.reconciler.reconcile() == 0
+        assert desk.issuing.reconciler.reconcile() == 0
     wait(begun, timeout=SOON_S)
 
     def ended() -> bool:
@@ -151,14 +153,14 @@ def test_receipts_that_a_frozen_openbao_does_not_answer_for_stall_no_end(desk: D
         desk.make_receipts_due()
         desk.give_back(over)
         began = time.monotonic()
-        begun = desk.broker.sweeper.sweep()
+        begun = desk.issuing.sweeper.sweep()
         until(lambda: not desk.has_role(over))
         assert time.monotonic() - began < SOON_S
         assert all(desk.has_role(one) for one in wrapped)
         wait(begun, timeout=30)
 
     def ended() -> bool:
-        desk.broker.sweeper.sweep()
+        desk.issuing.sweeper.sweep()
         return desk.is_dead(over)
 
     until(ended, within_s=30)

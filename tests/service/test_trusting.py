@@ -24,7 +24,7 @@ TRUST = {"log_origin": "test.example/log", "providers": {"fake": "https://fake.e
 def running_as(world: World, configured: Configured) -> Office:
     """Let the broker run on other settings."""
     office = replace(world.broker.office, configured=configured)
-    object.__setattr__(world.broker.issuer, "office", office)
+    object.__setattr__(world.issuing.issuer, "office", office)
     return office
 
 

@@ -56,7 +56,7 @@ def rewrite(world: World, index: int) -> None:
 def test_a_log_that_was_cut_stops_issuing_and_not_ending(world: World) -> None:
     drawn = world.draw(world.granted())
     grant = world.granted("dave")
-    world.broker.issuer.memory.demand_growth(world.store)
+    world.issuing.issuer.memory.demand_growth(world.store)
     cut(world, len(leaves(world)) - 1)
     with pytest.raises(LogRewound, match="entries, and had"):
         world.draw(grant, "dave")
@@ -96,9 +96,9 @@ def test_a_grant_widened_in_the_database_gives_nothing(world: World, change: dic
 
 def test_a_disablement_that_is_hidden_in_the_database_still_holds(world: World) -> None:
     grant = world.granted()
-    world.broker.issuer.memory.demand_growth(world.store)
+    world.issuing.issuer.memory.demand_growth(world.store)
     world.broker.control.disable(world.principal("olga"), "bob", reason="left")
-    world.broker.issuer.memory.demand_growth(world.store)
+    world.issuing.issuer.memory.demand_growth(world.store)
     with world.store.begin() as tx:
         tx._connection.execute(sa.delete(schema.disabled))
     with pytest.raises(ApprovalVoid):

@@ -11,6 +11,7 @@ from pathlib import Path
 from countersign.auditlog.signer import load_key_file
 from countersign.auditlog.tiles import partial_tiles_of, tiles_of
 from countersign.domain.facts import TokenIssued
+from countersign.service.checkpoints import Checkpoints
 from countersign.service.evidence import Evidence
 from countersign.service.office import Office
 from countersign.service.publication import Publication
@@ -25,7 +26,8 @@ def work(folder: Path, kill_at: str = "never", in_round: int = 0) -> None:
     """Append a fact, sign and publish, again and again; die by SIGKILL at a step of a round."""
     store = Store(f"sqlite:///{folder / 'countersign.db'}", clock=lambda: datetime.now(UTC))
     office = Office(store=store, rules=RuleReader(), randomness=os.urandom, nudge=lambda: None)
-    evidence = Evidence(office=office, signer=load_key_file(folder / "log.key"))
+    checkpoints = Checkpoints(office=office, signer=load_key_file(folder / "log.key"))
+    evidence = Evidence(office=office, key=checkpoints.signer.verifier())
     publication = Publication(office=office, evidence=evidence, public=True)
 
     def step(name: str, turn: int) -> None:
@@ -42,7 +44,7 @@ def work(folder: Path, kill_at: str = "never", in_round: int = 0) -> None:
         with store.begin() as tx:
             head = tx.head()
             step("sign", turn)
-        note = evidence.sign_checkpoint()
+        note = checkpoints.sign()
         step("signed", turn)
         for tile in [*(one for one in tiles_of(head.size) if one.width == 256), *partial_tiles_of(head.size)]:
             path = folder / "published" / tile.path()

@@ -22,7 +22,7 @@ REFUSED = (Refused, sa.exc.DBAPIError)
 @pytest.mark.parametrize("verb", ["update", "delete"])
 def test_append_only_tables_refuse_every_change(world: World, table: str, verb: str) -> None:
     world.granted()
-    world.broker.evidence.sign_checkpoint()
+    world.issuing.checkpoints.sign()
     target = schema.metadata.tables[table]
     first = next(iter(target.columns))
     statement: sa.Executable = target.delete() if verb == "delete" else target.update().values({first: first})

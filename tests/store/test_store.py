@@ -164,12 +164,12 @@ def test_other_databases_are_refused(clock: Clock) -> None:
 
 def test_a_checkpoint_contradicts_no_other(world: World) -> None:
     world.ask()
-    note = world.broker.evidence.sign_checkpoint()
+    note = world.issuing.checkpoints.sign()
     assert note is not None
-    assert world.broker.evidence.sign_checkpoint() == note
+    assert world.issuing.checkpoints.sign() == note
     world.ask()
-    assert world.broker.evidence.sign_checkpoint() != note
-    signer = world.broker.evidence.signer
+    assert world.issuing.checkpoints.sign() != note
+    signer = world.issuing.checkpoints.signer
     assert isinstance(signer, Ed25519Signer)
     assert verify_store(world.store, verifiers=[signer.verifier()], checkpoints=[note]).ok
 
@@ -192,9 +192,9 @@ def test_a_row_edited_into_another_type_is_named_all_the_same(tmp_path: Path, cl
 
 def test_an_edited_row_is_named_and_a_log_cut_short_is_seen(world: World) -> None:
     world.granted()
-    signer = world.broker.evidence.signer
+    signer = world.issuing.checkpoints.signer
     assert isinstance(signer, Ed25519Signer)
-    world.broker.evidence.sign_checkpoint()
+    world.issuing.checkpoints.sign()
     with world.store.begin() as tx:
         suffix = [""] if world.store.is_embedded else [" ON facts"]
         names = ["facts_UPDATE_refused", "facts_DELETE_refused"] if world.store.is_embedded else ["facts_refused"]

@@ -97,7 +97,7 @@ def make_app(
         app.include_router(router)
     for router in (signing_in.anyone, signing_in.mine, signing_in.pages, pipelines.router):
         app.include_router(router)
-    app.add_middleware(Delivery, undelivered=broker.issuer.undelivered)
+    app.add_middleware(Delivery, undelivered=broker.draws.undelivered)
     app.add_middleware(Rim, allowed_hosts=allowed_hosts)  # the last one added is the outermost
 
     @app.get("/healthz", tags=["health"], summary="Whether the process serves")

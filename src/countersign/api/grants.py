@@ -33,7 +33,7 @@ async def draw(
 ) -> JSONResponse:
     """Draw. The secret stands in this answer and nowhere else; an answer that is lost on the way is revoked and given back."""
     parcel: Parcel = request.scope[PARCEL]
-    drawn = await parcel.fetch(partial(broker.issuer.draw, caller, grant_id, key=key))
+    drawn = await parcel.fetch(partial(broker.draws.draw, caller, grant_id, key=key))
     return JSONResponse(draw_document(drawn.lease, drawn.credential))
 
 

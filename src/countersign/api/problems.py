@@ -63,6 +63,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "method-not-allowed": (405, "The resource does not know this method"),
     "too-slow": (408, "The body did not arrive in time"),
     "signature-required": (403, "It must be signed with a passkey"),
+    "order-required": (403, "A draw must be ordered by the requester's own device"),
     "bad-signature": (403, "The signature does not count"),
     "cloned-authenticator": (403, "The authenticator may be a copy"),
     "wrong-digest": (409, "That is not the digest of the request"),

@@ -34,7 +34,7 @@ class WitnessList(Answer):
 @router.get("/witnesses", responses=documented(403), summary="Who cosigns the log, and how far each has come")
 def witnesses(broker: TheBroker, caller: Caller) -> WitnessList:
     """Return every witness with its lag, to operators and auditors."""
-    quorum, found = broker.cosigning.standings(caller)
+    quorum, found = broker.witnesses.standings(caller)
     items = [
         WitnessAnswer(
             name=each.name,

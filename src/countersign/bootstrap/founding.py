@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -11,6 +12,7 @@ from countersign.bootstrap.record_sources import make_sources
 from countersign.config.catalog import load_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import load_directory
+from countersign.config.halves import Half
 from countersign.config.problems import ConfigError, Problem, Severity
 from countersign.config.settings import Settings
 from countersign.domain.entitlement import Catalog
@@ -19,6 +21,8 @@ from countersign.providers.records import RecordSource
 from countersign.service.idling import why_use_is_unknown
 from countersign.service.rules import found
 from countersign.store import Store
+
+LOOK_AGAIN_S = 0.2
 
 logger = structlog.get_logger(__name__)
 
@@ -29,6 +33,35 @@ def open_store(settings: Settings) -> Store:
     store = Store(settings.database_url.get_secret_value(), clock=now)
     store.migrate()
     return store
+
+
+def open_founded_store(settings: Settings, *, within_s: float) -> Store:
+    """Open a database that the issuing half has set up, and wait for that so long.
+
+    Raises:
+        ConfigError: it did not set it up in time.
+    """
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(settings.database_url.get_secret_value(), clock=now)
+    until = time.monotonic() + within_s
+    while not _is_founded(store):
+        if time.monotonic() > until:
+            store.close()
+            problem = Problem(
+                where="database_url",
+                expected="a database that the issuing half has set up: start it first",
+                got="one without this version's tables, or without rules",
+            )
+            raise ConfigError([problem])
+        time.sleep(LOOK_AGAIN_S)
+    return store
+
+
+def _is_founded(store: Store) -> bool:
+    if not store.is_current():
+        return False
+    with store.read() as tx:
+        return bool(tx.rulebook_seq())
 
 
 def found_rules(store: Store, settings: Settings) -> None:
@@ -67,8 +100,9 @@ def _unservable(catalog: Catalog, sources: Sequence[RecordSource]) -> list[Probl
 
 
 def _demand_pin(settings: Settings, genesis: str) -> None:
-    """Demand that the first rules are those that a second person pinned in the settings (embedded stack: whatever they are)."""
-    if settings.genesis != genesis and not (settings.genesis is None and settings.mode == "embedded"):
+    """Demand that the first rules are those that a second person pinned in the settings (embedded, in one process: any)."""
+    as_they_are = settings.mode == "embedded" and settings.half is Half.BOTH
+    if settings.genesis != genesis and not (settings.genesis is None and as_they_are):
         problem = Problem(
             where="genesis",
             expected=f"{genesis}, set by someone other than who wrote the files, after reading them",

@@ -14,7 +14,6 @@ from countersign.domain.facts import BROKER
 from countersign.domain.log_facts import CheckpointClock
 from countersign.providers.kernel_clock import kernel_clock
 from countersign.service.archiving import Archive
-from countersign.service.detecting import Detecting
 from countersign.service.followers import Follower
 from countersign.service.notices import Notices, UnaddressedNotices
 from countersign.service.rules import RuleReader
@@ -24,7 +23,7 @@ from countersign.service.streams.webhook import Receiver, Webhook
 from countersign.store import Store
 
 
-def make_followers(store: Store, settings: Settings) -> list[Follower]:
+def make_outlets(store: Store, settings: Settings) -> list[Follower]:
     """Return what sends the log, or notices of it, to the outside that the settings name."""
     receivers = {name: _receiver(name, access) for name, access in settings.webhooks.items()}
     streams = [Webhook(receiver=receivers[name]) for name, access in settings.webhooks.items() if access.stream]
@@ -35,7 +34,6 @@ def make_followers(store: Store, settings: Settings) -> list[Follower]:
         *files,
         *(Notices(store=store, rules=rules, receiver=receiver) for receiver in receivers.values()),
         UnaddressedNotices(store=store, rules=rules, known=frozenset(receivers)),
-        Detecting(store=store),
     ]
 
 

@@ -1,77 +1,32 @@
-"""Builds a broker from its settings and runs it until it is told to stop."""
+"""Runs a broker, or one half of it, until it is told to stop."""
 
 from __future__ import annotations
 
 import fcntl
 import signal
 import sys
-from collections.abc import Mapping
-from datetime import timedelta
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import structlog
-from pydantic import SecretStr
 
-from countersign import __version__
-from countersign.bootstrap.assembly import Running, assemble
-from countersign.bootstrap.beginning import configured_of, demand_nothing_stands
-from countersign.bootstrap.founding import found_rules, open_store
-from countersign.bootstrap.logkey import demand_log_key, log_signer
-from countersign.bootstrap.outlets import make_archive, make_followers, state_clock
-from countersign.bootstrap.providers import demand_fit_rights, make_providers
-from countersign.bootstrap.record_sources import make_sources
+from countersign.bootstrap.building import build, build_issuing, build_people
+from countersign.bootstrap.providers import demand_fit_rights
+from countersign.bootstrap.pulse import OLDEST_SWEEP_S
+from countersign.config.halves import Half
 from countersign.config.problems import ConfigError, Problem
 from countersign.config.settings import Settings
-from countersign.domain.facts import BROKER, BrokerStarted
-from countersign.service.identities import Identities
-from countersign.service.trusting import record_mismatches
+from countersign.domain.refusals import LogUnavailable
+from countersign.service.broker import Broker
 
-OLDEST_SWEEP_S = 5.0
+if TYPE_CHECKING:
+    from countersign.api.app import Readiness
 
-
-def _given(secrets: Mapping[str, SecretStr | None]) -> dict[str, str]:
-    return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
-
-
-def build(settings: Settings) -> Running:
-    """Return a broker as the settings describe it, recorded as started and ready to be swept."""
-    store = open_store(settings)
-    demand_log_key(store, settings)
-    providers = make_providers(settings, store)
-    demand_nothing_stands(store, settings, providers)
-    found_rules(store, settings)
-    running = assemble(
-        store=store,
-        providers=providers,
-        sources=make_sources(settings),
-        signer=log_signer(settings),
-        configured=configured_of(settings),
-        tokens_allowed=settings.allow_tokens,
-        log_public=settings.log_public,
-        sweep_every=timedelta(seconds=settings.sweep_interval_s),
-        followers=make_followers(store, settings),
-        archive=None if settings.archive is None else make_archive(settings.archive),
-        clock=lambda: state_clock(store),
-        identities=Identities(
-            public_url=settings.public_url,
-            client_secrets=_given({name: access.client_secret for name, access in settings.issuers.items()}),
-            commits_tokens=_given({name: access.commits_token for name, access in settings.issuers.items()}),
-        ),
-        genesis=settings.genesis,
-        memory=settings.state_dir / "log-memory.json",
-    )
-    with store.begin() as tx:
-        tx.record(
-            BrokerStarted(
-                actor=f"{BROKER}/start", subject="broker", version=__version__, configuration=settings.digest()
-            )
-        )
-        record_mismatches(running.broker.office, tx)
-    running.broker.sweeper.start()
-    running.broker.followers.start()
-    return running
+NEVER_S = 1e9
+"""The age of what was never seen."""
 
 
 def hold_alone(settings: Settings) -> IO[str]:
@@ -111,21 +66,54 @@ def configure_logging() -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Run a broker until it is told to stop; what is due is swept before the first caller is served."""
+    """Run what the settings say until it is told to stop; what is due is swept before the first caller is served."""
     configure_logging()
     signal.signal(signal.SIGTERM, _leave)
     with hold_alone(settings):
-        running = build(settings)
-        running.metronome.start()
-        try:
-            if settings.openbao is not None:
-                # While the first sweep is at work: whatever these rights are, what is due is ended with them.
-                demand_fit_rights(running.broker.issuer.providers)
-            _listen(running, settings)
-        finally:
-            running.metronome.stop()
-            running.broker.followers.stop()
-            running.broker.office.store.close()
+        _SERVED[settings.half](settings)
+
+
+def _serve_both(settings: Settings) -> None:
+    running = build(settings)
+    running.metronome.start()
+    try:
+        if settings.openbao is not None:
+            # While the first sweep is at work: whatever these rights are, what is due is ended with them.
+            demand_fit_rights(running.issuing.issuer.providers)
+        _listen(running.broker, settings, _sweeping(running.broker, running.sweep_age_s))
+    finally:
+        running.metronome.stop()
+        running.broker.followers.stop()
+        running.broker.office.store.close()
+
+
+def _serve_people(settings: Settings) -> None:
+    running = build_people(settings)
+    running.metronome.start()
+    try:
+        _listen(running.broker, settings, _answering(running.broker))
+    finally:
+        running.metronome.stop()
+        running.broker.followers.stop()
+        running.broker.office.store.close()
+
+
+def _serve_issuing(settings: Settings) -> None:
+    """Issue, end and look, and listen nowhere; a signal ends the wait."""
+    signal.signal(signal.SIGINT, _leave)
+    running = build_issuing(settings)
+    running.metronome.start()
+    try:
+        if settings.openbao is not None:
+            demand_fit_rights(running.issuing.issuer.providers)
+        threading.Event().wait()
+    finally:
+        running.metronome.stop()
+        running.issuing.followers.stop()
+        running.issuing.office.store.close()
+
+
+_SERVED = {Half.BOTH: _serve_both, Half.PEOPLE: _serve_people, Half.ISSUER: _serve_issuing}
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -134,22 +122,50 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _listen(running: Running, settings: Settings) -> None:
-    import uvicorn  # noqa: PLC0415 - loading the API takes about a second, in which the sweep is at work already
-
-    from countersign.api.app import LOOPBACK, Readiness, make_app  # noqa: PLC0415 - as above
+def _sweeping(broker: Broker, sweep_age_s: Callable[[], float]) -> Callable[[], Readiness]:
+    """Return what says whether a process of both halves should be sent calls: as long as it sweeps."""
+    from countersign.api.app import Readiness  # noqa: PLC0415 - as _listen
 
     def readiness() -> Readiness:
-        age = running.sweep_age_s()
+        age = sweep_age_s()
         fresh = age < OLDEST_SWEEP_S
         return Readiness(
             ok=fresh,
-            checks={"sweep": "ok" if fresh else "no sweep was completed lately", **running.broker.followers.checks()},
+            checks={"sweep": "ok" if fresh else "no sweep was completed lately", **broker.followers.checks()},
             sweep_age_s=round(age, 3),
         )
 
+    return readiness
+
+
+def _answering(broker: Broker) -> Callable[[], Readiness]:
+    """Return what says whether the half that faces people should be sent calls: as long as its database answers.
+
+    With the issuing half away nothing is drawn or ended, but people can still sign, refuse and stop.
+    """
+    from countersign.api.app import Readiness  # noqa: PLC0415 - as _listen
+
+    def readiness() -> Readiness:
+        try:
+            with broker.office.store.read() as tx:
+                seen, now = tx.issuing_process_seen_at(), tx.now
+        except LogUnavailable as trouble:
+            return Readiness(ok=False, checks={"database": trouble.detail}, sweep_age_s=NEVER_S)
+        age = NEVER_S if seen is None else (now - seen).total_seconds()
+        said = "ok" if age < OLDEST_SWEEP_S else "the issuing half has not been heard lately"
+        checks = {"database": "ok", "issuing half": said, **broker.followers.checks()}
+        return Readiness(ok=True, checks=checks, sweep_age_s=round(age, 3))
+
+    return readiness
+
+
+def _listen(broker: Broker, settings: Settings, readiness: Callable[[], Readiness]) -> None:
+    import uvicorn  # noqa: PLC0415 - loading the API takes about a second, in which the sweep is at work already
+
+    from countersign.api.app import LOOPBACK, make_app  # noqa: PLC0415 - as above
+
     uvicorn.run(
-        make_app(running.broker, readiness=readiness, allowed_hosts=(*LOOPBACK, *settings.allowed_hosts)),
+        make_app(broker, readiness=readiness, allowed_hosts=(*LOOPBACK, *settings.allowed_hosts)),
         host=settings.listen_host,
         port=settings.listen_port,
         http="h11",

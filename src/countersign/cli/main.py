@@ -85,6 +85,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         },
         "Run": {
             "serve": ("running:serve", "Run a broker."),
+            "alive": ("living:alive", "Say whether the broker of this machine is alive."),
             "dev": ("running:dev", "Run the embedded stack until Ctrl-C."),
             "demo": ("running:demo", "Play the whole story on the embedded stack."),
             "strays": (

@@ -55,6 +55,7 @@ Address = Annotated[str, AfterValidator(fit_address)]
 Receiver = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,39}$")]
 """The name of a webhook's receiver."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_database)]
+Region = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
 
 
 def secrets_of(model: type[BaseModel]) -> Iterator[str]:
@@ -155,7 +156,7 @@ class Aws(Section):
     """
 
     endpoint_url: Address | None = None
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
+    region: Region = "us-east-1"
     assumer: AwsAccount
     revoker: AwsAccount
     reader: AwsAccount | None = None
@@ -178,7 +179,7 @@ class ArchiveBucket(AwsAccount):
 
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{2,62}$")]
     prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+/)*$", max_length=200)] = ""
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
+    region: Region = "us-east-1"
     endpoint_url: Address | None = None
 
 

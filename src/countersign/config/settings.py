@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -21,6 +21,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from countersign.config.halves import Half, what_does_not_fit
+from countersign.config.logkeys import is_log_key
 from countersign.config.problems import ConfigError, Problem, expected, located, problems_of
 from countersign.config.sections import (
     Address,
@@ -31,6 +33,7 @@ from countersign.config.sections import (
     LogTransit,
     OpenBao,
     Receiver,
+    Region,
     TargetAccess,
     WebhookAccess,
     is_loopback,
@@ -65,6 +68,8 @@ class Settings(BaseSettings):
     """Everything a process of the broker must be told. Build it with `load_settings`, which tells problems safely.
 
     Attributes:
+        half: what this process is: `people` faces people and holds no provider rights, `issuer` faces providers and no people;
+            `both` is one process, and needs no other.
         mode: `embedded` is one machine with bearer tokens for trying things out; `production` is everything else.
         allow_tokens: accept bearer tokens; embedded mode only.
         database_url: SQLAlchemy's URL; a SQLite file in `state_dir` unless given.
@@ -73,8 +78,10 @@ class Settings(BaseSettings):
         allowed_hosts: further names by which callers may address the broker, besides those of the loopback.
         log_public: serve the log's files to whoever reaches the broker, rather than to auditors alone.
         sweep_interval_s: seconds between sweeps.
+        log_vkey: the log's public key, for the half that faces people; unless the rules name the keys.
         log_transit: the log's key at OpenBao; without it the key lies in the file `log_key_path`.
         archive: where the log is copied so that nobody can change it.
+        aws_region: for previews in the half that faces people: the region of targets that name none.
         targets: by target id, how to reach a target itself.
         webhooks: by name, who is posted the log or notices of emergencies.
         stream_path: a file to which every entry of the log is appended as a line of JSON.
@@ -93,6 +100,7 @@ class Settings(BaseSettings):
 
     mode: Literal["embedded", "production"] = "production"
     allow_tokens: bool = False
+    half: Half = Half.BOTH
     state_dir: Path = Path(".countersign")
     database_url: DatabaseUrl = Field(
         default_factory=lambda known: SecretStr(f"sqlite:///{known['state_dir'] / 'countersign.db'}")
@@ -106,10 +114,12 @@ class Settings(BaseSettings):
     log_origin: Origin = "countersign.local/log"
     allowed_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]{1,253}$")], ...] = ()
     log_public: bool = False
+    log_vkey: Annotated[str, Field(max_length=400), AfterValidator(is_log_key)] | None = None
     log_key_path: Path = Field(default_factory=lambda known: known["state_dir"] / "log.key")
     sweep_interval_s: Annotated[float, Field(ge=0.05, le=60, allow_inf_nan=False)] = 0.5
     openbao: OpenBao | None = None
     aws: Aws | None = None
+    aws_region: Region = "us-east-1"
     archive: ArchiveBucket | None = None
     log_transit: LogTransit | None = None
     targets: dict[Name, TargetAccess] = Field(default_factory=dict)
@@ -129,6 +139,10 @@ class Settings(BaseSettings):
             raise expected("allow_tokens = false in production mode: bearer tokens are for the embedded stack only")
         if self.mode == "embedded" and not is_loopback(self.listen_host):
             raise expected("a loopback listen_host in embedded mode, such as 127.0.0.1")
+        given = frozenset(name for name in self.model_fields_set if getattr(self, name) not in (None, {}))
+        wrong = what_does_not_fit(self.half, given, database=self.database_url.get_secret_value())
+        if wrong is not None:
+            raise expected(wrong)
         return self
 
     @classmethod

@@ -80,7 +80,7 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerStarted(Fact):
-    """A process of the broker came up with this version and configuration."""
+    """A process came up with this version and configuration: subject `broker`, or the half that runs alone."""
 
     type = "broker.started"
     version: str

@@ -20,6 +20,7 @@ from countersign.auditlog.leaf import Entry
 from countersign.auditlog.note import parse_note
 from countersign.auditlog.tiles import CHECKPOINTS, WIDTH, partial_tiles_of, tiles_of
 from countersign.providers.base import ArchiveDiffers, ProviderTrouble
+from countersign.service.checkpoints import Checkpoints
 from countersign.service.followers import NotYet, Unfinished
 from countersign.service.office import Office
 from countersign.service.publication import Publication
@@ -49,6 +50,7 @@ class Archiving:
 
     office: Office
     publication: Publication
+    checkpoints: Checkpoints
     archive: Archive
     _copied_at: datetime | None = field(default=None, repr=False)
 
@@ -96,7 +98,7 @@ class Archiving:
                 size = tx.checkpoint_size(at_most=end)
             if size is not None and size > first:
                 return size
-            self.publication.evidence.sign_checkpoint()
+            self.checkpoints.sign()
         return None
 
     def _keep_tiles(self, size: int, *, since: int, now: datetime, is_last: bool) -> None:

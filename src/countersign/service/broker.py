@@ -1,4 +1,4 @@
-"""The broker as its rim sees it: every use case, built once by `bootstrap`."""
+"""The half that faces people, as its rim sees it: every use case of theirs, built once by `bootstrap`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from countersign.service.afterwards import Afterwards
 from countersign.service.campaigns import Campaigns
 from countersign.service.ceremonies import Ceremonies
 from countersign.service.control import Control
-from countersign.service.cosigning import Cosigning
 from countersign.service.done import Doings
+from countersign.service.draws import Draws
 from countersign.service.envelopes import Envelopes
 from countersign.service.events import Events
 from countersign.service.evidence import Evidence
 from countersign.service.explaining import Explanations
 from countersign.service.findings import Findings
 from countersign.service.followers import Followers
-from countersign.service.idling import Idling
 from countersign.service.inquiries import Inquiries
-from countersign.service.issuer import Issuer
 from countersign.service.leaving import Leaving
 from countersign.service.office import Office
 from countersign.service.packs import Packs
@@ -27,20 +25,17 @@ from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reads import Reads
-from countersign.service.reconciler import Reconciler
-from countersign.service.records import Records
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
-from countersign.service.selfcheck import SelfCheck
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
-from countersign.service.sweeper import Sweeper
 from countersign.service.tokens import Gate
+from countersign.service.witnesses import Witnesses
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """All use cases. The first fourteen face people, the others face providers and the log."""
+    """The use cases of people. None of them holds a provider; what is to be drawn, `draws` has drawn."""
 
     office: Office
     gate: Gate
@@ -58,19 +53,14 @@ class Broker:
     afterwards: Afterwards
     passkeys: Passkeys
     ceremonies: Ceremonies
-    issuer: Issuer
-    sweeper: Sweeper
-    reconciler: Reconciler
-    records: Records
-    idling: Idling
+    draws: Draws
     doings: Doings
     evidence: Evidence
     publication: Publication
-    cosigning: Cosigning
+    witnesses: Witnesses
     packs: Packs
     campaigns: Campaigns
     followers: Followers
     findings: Findings
     reads: Reads
-    self_check: SelfCheck
     events: Events

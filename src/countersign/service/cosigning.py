@@ -10,21 +10,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Lock
 
 import structlog
 
 from countersign.auditlog.checkpoint import parse_body
 from countersign.auditlog.leaf import Entry
-from countersign.auditlog.note import NoteRefused, cosigned_at, parse_note
+from countersign.auditlog.note import NoteRefused, parse_note
 from countersign.auditlog.witnessing import Submission, read_cosignatures, read_size, read_witness_key
 from countersign.domain.facts import BROKER
 from countersign.domain.log_facts import WitnessDisputed
-from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import LogUnavailable
 from countersign.domain.trust import Trust, TrustedWitness
 from countersign.providers.witness import WitnessAnswer, WitnessAway
+from countersign.service.checkpoints import Checkpoints
 from countersign.service.followers import Unfinished
 from countersign.service.office import Office
 from countersign.service.publication import Publication
@@ -40,25 +40,6 @@ _MOST_WITNESSES = 16
 
 Submit = Callable[[str, bytes, float], WitnessAnswer]
 """Sends a submission to the witness at an address, and returns its answer within so many seconds or raises `WitnessAway`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WitnessStanding:
-    """How far a witness has come with our log.
-
-    Attributes:
-        size: the largest size that it cosigned; zero for none.
-        at: the time in that cosignature.
-        behind: entries that it has not vouched for.
-        trouble: what its last answer, or the lack of one, came to; None while all is well or nothing was asked.
-    """
-
-    name: str
-    url: str
-    size: int
-    at: datetime | None
-    behind: int
-    trouble: str | None
 
 
 class _Trouble(Exception):
@@ -78,17 +59,20 @@ class Cosigning:
     """The follower `witnesses`. Its cursor has passed what a quorum vouched for.
 
     Attributes:
+        checkpoints: signs what witnesses are shown.
         submit: how a witness is spoken to.
+        troubles: by witness, what its last answer or the lack of one came to, while it is not well.
         monotonic: seconds on a clock that nobody can set.
     """
 
     office: Office
     publication: Publication
+    checkpoints: Checkpoints
     submit: Submit
+    troubles: dict[str, str] = field(default_factory=dict)
     monotonic: Callable[[], float] = time.monotonic
     _turn: Lock = field(default_factory=Lock, repr=False)
     _asking: dict[str, Future[None]] = field(default_factory=dict, repr=False)
-    _troubles: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Make a hand for each witness, so that one that hangs keeps no other waiting."""
@@ -107,7 +91,7 @@ class Cosigning:
         """
         cosigned = self._gather(entries[-1].index + 1, until=self.monotonic() + ANSWER_WITHIN_S)
         if cosigned is not None and cosigned <= entries[-1].index:
-            told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(self._troubles.items()))
+            told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(self.troubles.items()))
             raise Unfinished(told or "too few witnesses answered", done=max(0, cosigned - entries[0].index))
 
     def is_cosigned(self, size: int, *, within_s: float) -> bool:
@@ -124,32 +108,6 @@ class Cosigning:
                 return False
             time.sleep(min(left, PAUSE_S))
 
-    def standings(self, principal: Principal) -> tuple[int, list[WitnessStanding]]:
-        """Return the quorum, and how far each witness has come.
-
-        Raises:
-            NotPermitted: neither operator nor auditor.
-        """
-        with self.office.store.read() as tx:
-            rules = self.office.rules.current(tx)
-            rules.directory.demand(principal, Role.OPERATOR, Role.AUDITOR)
-            trust, size = rules.catalog.trust, tx.head().size
-            last = {each.vkey: tx.cosigned_last(each.vkey) for each in trust.witnesses}
-        found = []
-        for each in trust.witnesses:
-            seen = last[each.vkey]
-            found.append(
-                WitnessStanding(
-                    name=each.name,
-                    url=each.url,
-                    size=0 if seen is None else seen.size,
-                    at=None if seen is None else datetime.fromtimestamp(cosigned_at(seen.signature), UTC),
-                    behind=size - (0 if seen is None else seen.size),
-                    trouble=self._troubles.get(each.name),
-                )
-            )
-        return trust.witness_quorum, found
-
     def _gather(self, wanted: int, *, until: float) -> int | None:
         """Ask for cosignatures until so many entries are vouched for or nobody is left to ask; return how many are.
 
@@ -161,7 +119,7 @@ class Cosigning:
             trust, cosigned = self._cosigned_size()
             if cosigned is None or cosigned >= wanted:
                 return cosigned
-            note = self.publication.evidence.sign_checkpoint()
+            note = self.checkpoints.sign()
             if note is None:
                 return cosigned
             asked = [self._ask(each, note) for each in trust.witnesses]
@@ -194,17 +152,17 @@ class Cosigning:
         try:
             self._converse(witness, note)
         except (_Trouble, WitnessAway) as trouble:
-            self._troubles[witness.name] = str(trouble)
+            self.troubles[witness.name] = str(trouble)
         except _Disputed as dispute:
-            self._troubles[witness.name] = f"it contradicts this log: {dispute.code}"
+            self.troubles[witness.name] = f"it contradicts this log: {dispute.code}"
             self._tell(witness, dispute)
         except LogUnavailable as trouble:
-            self._troubles[witness.name] = trouble.detail
+            self.troubles[witness.name] = trouble.detail
         except Exception as fault:  # the outermost handler of a hand: what is wrong with one witness stops no other
-            self._troubles[witness.name] = f"a fault of ours: {type(fault).__name__}"
+            self.troubles[witness.name] = f"a fault of ours: {type(fault).__name__}"
             logger.exception("a witness could not be asked", witness=witness.name)
         else:
-            self._troubles.pop(witness.name, None)
+            self.troubles.pop(witness.name, None)
 
     def _converse(self, witness: TrustedWitness, note: str) -> None:
         """Submit a checkpoint, from the size that the witness says it knows, and keep its cosignature."""
@@ -230,7 +188,7 @@ class Cosigning:
             old = theirs
             if theirs > size:
                 # Another broker on our database may have been quicker; otherwise it has seen entries that we do not have.
-                newest = self.publication.evidence.sign_checkpoint() or note
+                newest = self.checkpoints.sign() or note
                 if parse_body(parse_note(newest.encode()).text).size < theirs:
                     raise _Disputed("ahead", ours=size, theirs=theirs)
                 note = newest

@@ -23,7 +23,7 @@ from countersign.domain.request import Request
 from countersign.domain.timestamps import read, spell
 from countersign.providers.records import RecordSource
 from countersign.service.office import Office
-from countersign.service.records import SEEN_AGAIN_EVERY, Records
+from countersign.service.records import SEEN_AGAIN_EVERY
 from countersign.service.submission import Submissions
 from countersign.store import Tx
 
@@ -78,7 +78,7 @@ class Doings:
 
     office: Office
     submissions: Submissions
-    records: Records
+    sources: Sequence[RecordSource]
 
     def done(self, principal: Principal, grant_id: str) -> Done:
         """Return what was done under a grant.
@@ -129,11 +129,9 @@ class Doings:
 
     def _told(self, tx: Tx, leases: Sequence[Lease], uses: Sequence[Use]) -> list[Told]:
         states = {state.name: state for state in tx.sources()}
-        declared = {
-            source.name for source in self.records.sources if any(source.concerns(lease.target) for lease in leases)
-        }
+        declared = {source.name for source in self.sources if any(source.concerns(lease.target) for lease in leases)}
         names = sorted(declared | {use.source for use in uses})
-        known = {source.name for source in self.records.sources}
+        known = {source.name for source in self.sources}
         return [Told(name=name, declared=name in known, state=states.get(name)) for name in names]
 
     def _missing(self, tx: Tx, leases: Sequence[Lease], told: Sequence[Told]) -> list[str]:
@@ -141,7 +139,7 @@ class Doings:
         states = {each.name: each.state for each in told}
         for lease in leases:
             where = lease.target["id"]
-            concerned = [source for source in self.records.sources if source.concerns(lease.target)]
+            concerned = [source for source in self.sources if source.concerns(lease.target)]
             if not concerned:
                 missing.append(f"{lease.id}: no source is declared that tells what is done at {where}")
             elif not any(source.tells_acts for source in concerned):

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-
-from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
-from countersign.auditlog.note import Signature
-from countersign.auditlog.signer import CannotSign, LogSigner
+from countersign.auditlog.checkpoint import Checkpoint, open_checkpoint
+from countersign.auditlog.note import Ed25519Verifier, NoteRefused, Signature
 from countersign.auditlog.witnessing import read_witness_key, with_cosignatures
-from countersign.domain.log_facts import CheckpointClock
+from countersign.config.logkeys import log_verifier
+from countersign.domain.refusals import NotFound
 from countersign.service.office import Office
-
-logger = structlog.get_logger(__name__)
 
 WITNESSES_WITHIN = timedelta(seconds=60)
 """How long an older checkpoint is shown because the newer ones are not cosigned yet."""
@@ -23,61 +18,47 @@ WITNESSES_WITHIN = timedelta(seconds=60)
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Signs what the log says. The head is read committed, so that nothing is signed that a crash could undo.
+    """Reads what was signed; who signs it is `service.checkpoints`.
 
     Attributes:
-        clock: says what is known of the clock; recorded before each checkpoint, which covers it, and so never by itself.
+        key: the log's public key; None where it is one of those that the rules name.
     """
 
     office: Office
-    signer: LogSigner
-    clock: Callable[[], CheckpointClock] | None = None
+    key: Ed25519Verifier | None
 
-    def sign_checkpoint(self) -> str | None:
-        """Sign the log's size and root if it has grown since the last checkpoint; return the newest signed note.
+    def opened(self, note: str) -> tuple[Checkpoint, Ed25519Verifier]:
+        """Return what a note of ours says, and the key that signed it.
 
-        The key is asked outside any transaction: it may be away for seconds, and nobody's writing waits for it. While it is
-        away, or is none of those that were countersigned, checkpoints lag and everything else goes on.
-
-        Returns:
-            A C2SP signed note, or None while nothing is signed.
+        Raises:
+            NotFound: no key of this log signed it.
         """
-        self._state_clock()
-        with self.office.store.read() as tx:
-            head, newest = tx.head(), tx.newest_checkpoint()
-            keys = self.office.rules.current(tx).catalog.trust.log_keys if tx.rulebook_seq() else ()
-        signed = None if newest is None else newest[1]
-        if head.size == 0 or (newest is not None and newest[0] == head.size):
-            return signed
-        if keys and self.signer.verifier().vkey() not in keys:
-            logger.error("the log's key is none of those that were countersigned; nothing is signed")
-            return signed
-        checkpoint = Checkpoint(origin=self.signer.name, size=head.size, root=head.root)
-        try:
-            note = sign_checkpoint(checkpoint, [self.signer])
-        except CannotSign as trouble:
-            logger.error("the log's key cannot be used; checkpoints lag", trouble=str(trouble))  # noqa: TRY400 - no fault of ours
-            return signed
-        with self.office.store.begin() as tx:
-            tx.serialise("checkpoint")
-            newest = tx.newest_checkpoint()
-            if newest is not None and newest[0] >= head.size:
-                return newest[1]
-            tx.add_checkpoint(head, note)
-        return note
+        for key in self._keys():
+            try:
+                return open_checkpoint(note.encode("utf-8"), [key]).checkpoint, key
+            except NoteRefused:
+                continue
+        raise NotFound("no key of this log that is known here signed its newest checkpoint")
 
-    def _state_clock(self) -> None:
-        """Record what is known of the clock, if something else happened since the last checkpoint."""
-        if self.clock is None:
-            return
+    def verifier(self) -> Ed25519Verifier:
+        """Return the log's public key: where the rules name several, the one that signed last.
+
+        Raises:
+            NotFound: it is not known.
+        """
+        newest, keys = self.newest_checkpoint(), self._keys()
+        if len(keys) > 1 and newest is not None:
+            return self.opened(newest)[1]
+        if not keys:
+            raise NotFound("the log's key is not known here", hint="set log_vkey, or have the rules name log_keys")
+        return keys[0]
+
+    def _keys(self) -> list[Ed25519Verifier]:
+        if self.key is not None:
+            return [self.key]
         with self.office.store.read() as tx:
-            size, newest = tx.head().size, tx.newest_checkpoint()
-            last = tx.facts(after=size - 2, limit=1)
-        is_signed = newest is not None and newest[0] == size
-        if last and not is_signed and last[0]["type"] != CheckpointClock.type:
-            fact = self.clock()
-            with self.office.store.begin() as tx:
-                tx.record(fact)
+            known = self.office.rules.current(tx).catalog.trust.log_keys if tx.rulebook_seq() else ()
+        return [log_verifier(each) for each in known]
 
     def newest_checkpoint(self) -> str | None:
         """Return the newest signed note, or None before the first."""

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from countersign.auditlog.checkpoint import Checkpoint, open_checkpoint
-from countersign.auditlog.note import Ed25519Verifier
+from countersign.auditlog.checkpoint import Checkpoint
 from countersign.auditlog.proof import LogProof
 from countersign.auditlog.tiles import Tile, encode_bundle, tile_bytes
 from countersign.auditlog.tree import Tree
@@ -46,7 +45,7 @@ class Publication:
 
     def key(self) -> str:
         """Return the log's public key as a vkey."""
-        return self._verifier().vkey()
+        return self.evidence.verifier().vkey()
 
     def tile(self, tile: Tile) -> bytes:
         """Return the hashes of a tile, or the entries of a bundle.
@@ -101,10 +100,7 @@ class Publication:
         return self._opened(note)
 
     def _opened(self, note: str) -> Checkpoint:
-        return open_checkpoint(note.encode("utf-8"), [self._verifier()]).checkpoint
-
-    def _verifier(self) -> Ed25519Verifier:
-        return self.evidence.signer.verifier()
+        return self.evidence.opened(note)[0]
 
     def _grow(self, size: int) -> None:
         if self._tree.size < size:

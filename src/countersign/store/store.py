@@ -63,6 +63,15 @@ class Store:
             command.upgrade(config, "head")
             connection.commit()
 
+    def is_current(self) -> bool:
+        """Say whether the schema is of this version, without changing it.
+
+        Raises:
+            LogUnavailable: the database cannot be reached.
+        """
+        with self._faults(), self._engine.connect() as connection:
+            return _revision(connection) == schema.REVISION
+
     @contextmanager
     def begin(self) -> Iterator[Tx]:
         """Open a writing transaction; it commits when the block ends well and leaves nothing when it does not.

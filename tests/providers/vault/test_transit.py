@@ -19,7 +19,7 @@ from countersign.embedded.provision_vault import policy
 from countersign.providers.vault.login import AppRole, Broker
 from countersign.providers.vault.transit import TransitSigner
 from countersign.providers.vault.wire import Wire
-from countersign.service.evidence import Evidence
+from countersign.service.checkpoints import Checkpoints
 
 ORIGIN, KEY = "test.example/log", "countersign-log"
 
@@ -75,15 +75,15 @@ def world() -> Iterator[World]:
         yield made
 
 
-def with_key(world: World, signer: Any) -> Evidence:  # noqa: ANN401 - a signer
+def with_key(world: World, signer: Any) -> Checkpoints:  # noqa: ANN401 - a signer
     world.signer = signer
     world.restart()
-    return world.broker.evidence
+    return world.issuing.checkpoints
 
 
 def test_what_openbao_signs_is_a_checkpoint_of_the_log_s_own_key(kept: Kept, world: World) -> None:
-    evidence = with_key(world, kept.signer())
-    note = evidence.sign_checkpoint()
+    checkpoints = with_key(world, kept.signer())
+    note = checkpoints.sign()
     assert note is not None
     opened = open_checkpoint(note.encode(), [kept.public()])
     with world.store.read() as tx:
@@ -112,18 +112,18 @@ def test_the_login_may_sign_with_this_key_and_nothing_else(
 
 
 def test_with_openbao_away_checkpoints_lag_and_grants_go_on(kept: Kept, world: World) -> None:
-    evidence = with_key(world, kept.signer())
-    before = evidence.sign_checkpoint()
+    checkpoints = with_key(world, kept.signer())
+    before = checkpoints.sign()
     kept.server.stop()
     try:
         with capture_logs() as logged:
             drawn = world.draw(world.granted())
-            assert evidence.sign_checkpoint() == before == world.broker.publication.checkpoint()
+            assert checkpoints.sign() == before == world.broker.publication.checkpoint()
         assert drawn.credential.fields
         assert [line["event"] for line in logged] == ["the log's key cannot be used; checkpoints lag"]
     finally:
         kept.server.start()
-    after = evidence.sign_checkpoint()
+    after = checkpoints.sign()
     assert after is not None
     with world.store.read() as tx:
         assert open_checkpoint(after.encode(), [kept.public()]).checkpoint.size == tx.head().size
@@ -139,20 +139,20 @@ def test_another_key_than_the_pinned_one_signs_nothing(kept: Kept) -> None:
 
 def test_a_key_that_was_not_countersigned_signs_nothing_and_the_countersigned_one_goes_on(world: World) -> None:
     old, new = (Ed25519Signer.generate(ORIGIN) for _ in range(2))
-    evidence = with_key(world, old)
+    checkpoints = with_key(world, old)
     world.adopt(catalog=CATALOG | {"trust": {"log_keys": [old.verifier().vkey()]}})
-    before = evidence.sign_checkpoint()
+    before = checkpoints.sign()
     changed = with_key(world, new)
     world.ask()
-    assert changed.sign_checkpoint() == before
+    assert changed.sign() == before
     # Two people name the new key; that they did stands in the log, which the old key covers.
     old_again = with_key(world, old)
     keys = [old.verifier().vkey(), new.verifier().vkey()]
     world.adopt(catalog=CATALOG | {"trust": {"log_keys": keys}})
-    covered = old_again.sign_checkpoint()
+    covered = old_again.sign()
     after = with_key(world, new)
     world.ask("dave")
-    note = after.sign_checkpoint()
+    note = after.sign()
     assert covered is not None
     assert note is not None
     assert (

@@ -27,7 +27,7 @@ class Alarms:
     expected: int = 0
     latest: datetime | None = None
     heard: bool = False
-    configuration: str | None = None
+    configurations: dict[str, str] = field(default_factory=dict)
     pinned: dict[str, str] = field(default_factory=dict)
 
     def refused(self, index: int, fact: Fact, at: datetime) -> None:
@@ -118,11 +118,11 @@ class Alarms:
     def started(self, index: int, fact: Fact, at: datetime) -> None:
         """A broker came up, with which configuration."""
         del at
-        configuration = str(fact["data"]["configuration"])
-        if self.configuration not in {None, configuration}:
+        configuration, half = str(fact["data"]["configuration"]), str(fact["subject"])
+        if self.configurations.get(half, configuration) != configuration:
             detail = f"a broker came up with another configuration: {configuration[:16]}"
             self.notebook.note(index, "configuration-changed", Severity.LOW, detail, owner=OPERATORS)
-        self.configuration = configuration
+        self.configurations[half] = configuration
 
     def checked(self, index: int, fact: Fact, at: datetime) -> None:
         """The log looks after itself: from here on it is never silent for long."""

@@ -34,9 +34,10 @@ class Order:
     disabled: dict[str, str] = field(default_factory=dict)
 
     def started(self, index: int, fact: Fact) -> None:
-        """A broker came up."""
+        """A broker came up, or its issuing half; that people are served again excuses no late end."""
         del index
-        self.ledger.started_at = fact["at"]
+        if fact["subject"] != "people":
+            self.ledger.started_at = fact["at"]
 
     def adopted(self, index: int, fact: Fact) -> None:
         """The first rules stand alone; later ones were proposed by one person and approved by another."""

@@ -23,6 +23,7 @@ from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
+from countersign.store.unit.orders_part import OrdersPart
 from countersign.store.unit.passkeys_part import PageTicket, PasskeysPart
 from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
@@ -53,6 +54,7 @@ class Tx(
     WitnessesPart,
     PasskeysPart,
     CampaignsPart,
+    OrdersPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

@@ -11,6 +11,7 @@ from countersign.store import (
     emergency_tables,
     finding_tables,
     follower_tables,
+    order_tables,
     passkey_tables,
     schema,
     signin_tables,
@@ -39,6 +40,7 @@ def upgrade() -> None:
         signin_tables,
         witness_tables,
         campaign_tables,
+        order_tables,
     ):
         for statement in tables.guards(dialect):
             connection.execute(sa.text(statement))

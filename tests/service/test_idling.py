@@ -105,7 +105,7 @@ def test_leases_without_the_key_are_left_alone(world: World, told: Told) -> None
 
 
 def test_where_last_use_cannot_be_known_such_an_entitlement_is_refused_with_the_reason(world: World) -> None:
-    with pytest.raises(Invalid, match="orders-db-idle: idle_s needs a source that tells of uses at orders-db"):
+    with pytest.raises(Invalid, match='"orders-db-idle": idle_s needs a source that tells of uses at orders-db'):
         world.adopt(catalog=CATALOG | {"entitlement": [*CATALOG["entitlement"], IDLE]})
     world.sources = [Told(blind="the use of s3")]
     world.restart()

@@ -66,10 +66,11 @@ class OpeningAnswer(Answer):
 
 
 class PreviewAnswer(Answer):
-    """What a request would give, in exact privileges, and what of it could outlive `not_after`."""
+    """What a request would give, in exact privileges, what of it could outlive `not_after`, and what is wider than it looks."""
 
     privileges: list[str]
     residual: list[str]
+    dangers: list[str]
 
 
 class EmergencyAnswer(Answer):

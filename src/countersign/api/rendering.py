@@ -92,9 +92,11 @@ def request_answer(view: RequestView) -> RequestAnswer:
             for each in view.reviews
         ],
         may_review=list(view.may_review),
-        preview=PreviewAnswer(privileges=list(preview.privileges), residual=list(preview.residual))
-        if preview
-        else None,
+        preview=None
+        if preview is None
+        else PreviewAnswer(
+            privileges=list(preview.privileges), residual=list(preview.residual), dangers=list(preview.dangers)
+        ),
     )
 
 

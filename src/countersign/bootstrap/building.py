@@ -18,7 +18,7 @@ from countersign.bootstrap.issuing_half import assemble_issuing, issuing_beats
 from countersign.bootstrap.logkey import demand_log_key, log_signer
 from countersign.bootstrap.outlets import make_archive, make_outlets, state_clock
 from countersign.bootstrap.people_half import assemble_people, people_beats
-from countersign.bootstrap.providers import make_previews, make_providers
+from countersign.bootstrap.providers import make_providers
 from countersign.bootstrap.pulse import Pulse
 from countersign.bootstrap.record_sources import make_sources
 from countersign.config.halves import Half
@@ -27,6 +27,7 @@ from countersign.config.problems import ConfigError, Problem
 from countersign.config.settings import Settings
 from countersign.domain.configured import Configured
 from countersign.domain.facts import BROKER, BrokerStarted
+from countersign.providers.previews import make_previews
 from countersign.scheduler import Beat, Metronome
 from countersign.service.broker import Broker
 from countersign.service.checkpoints import Checkpoints
@@ -113,7 +114,7 @@ def build_people(settings: Settings) -> PeopleAlone:
     broker = assemble_people(
         office=office,
         draws=DrawnApart(),
-        previews=make_previews(settings),
+        previews=make_previews(aws_region=settings.aws_region),
         sources=(),
         publication=Publication(office=office, evidence=Evidence(office=office, key=key), public=settings.log_public),
         followers=followers,

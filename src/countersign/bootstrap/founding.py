@@ -17,8 +17,10 @@ from countersign.config.problems import ConfigError, Problem, Severity
 from countersign.config.settings import Settings
 from countersign.domain.entitlement import Catalog
 from countersign.domain.proposal import genesis_digest
+from countersign.providers.previews import make_previews
 from countersign.providers.records import RecordSource
 from countersign.service.idling import why_use_is_unknown
+from countersign.service.rehearsal import Rehearsal
 from countersign.service.rules import found
 from countersign.store import Store
 
@@ -83,10 +85,30 @@ def found_rules(store: Store, settings: Settings) -> None:
     with store.read() as tx:
         current = tx.rulebook()
     if current is None:
+        _rehearse(catalog, settings)
         _demand_pin(settings, genesis_digest(catalog=catalog.digest, directory=directory.digest))
         found(store, catalog=catalog_source, directory=directory_source)
     elif (current.catalog_digest, current.directory_digest) != (catalog.digest, directory.digest):
         logger.warning("the files are not the rules in force; propose them", in_force=current.seq)
+
+
+def _rehearse(catalog: Catalog, settings: Settings) -> None:
+    """Refuse first rules of which something could never be served, and say what in them is dangerous.
+
+    Raises:
+        ConfigError: with every reason.
+    """
+    remarks = Rehearsal(previews=make_previews(aws_region=settings.aws_region)).remarks(catalog)
+    errors = [remark for remark in remarks if remark.severity is Severity.ERROR]
+    if errors:
+        raise ConfigError(
+            [
+                Problem(where=f"entitlement {each.entitlement}", expected="what could be served", got=each.said)
+                for each in errors
+            ]
+        )
+    for remark in remarks:
+        logger.warning("catalog", entitlement=remark.entitlement, problem=remark.said)
 
 
 def _unservable(catalog: Catalog, sources: Sequence[RecordSource]) -> list[Problem]:

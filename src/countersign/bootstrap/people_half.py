@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from countersign.providers.base import Previewer
 from countersign.providers.records import RecordSource
 from countersign.scheduler import Beat
 from countersign.service.afterwards import Afterwards
@@ -30,11 +31,12 @@ from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reads import Reads
+from countersign.service.rehearsal import Rehearsal
 from countersign.service.requests import Requests
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
-from countersign.service.submission import Previewer, Submissions
+from countersign.service.submission import Submissions
 from countersign.service.tokens import Gate
 from countersign.service.witnesses import Witnesses
 
@@ -70,7 +72,8 @@ def assemble_people(
     sessions, control = Sessions(office=office), Control(office=office)
     requests, passkeys = Requests(office=office, submissions=submissions), Passkeys(office=office)
     questions = Questions(office=office, submissions=submissions)
-    rulemaking = Rulemaking(office=office, objection=lambda item: why_use_is_unknown(item, sources))
+    rehearsal = Rehearsal(previews=previews, objection=lambda item: why_use_is_unknown(item, sources))
+    rulemaking = Rulemaking(office=office, rehearsal=rehearsal)
     envelopes = Envelopes(office=office, submissions=submissions)
     return Broker(
         office=office,

@@ -13,8 +13,7 @@ from countersign.bootstrap.record_sources import aws_principal
 from countersign.config.problems import ConfigError, Problem
 from countersign.config.settings import Settings
 from countersign.domain.refusals import LogUnavailable
-from countersign.providers.base import Away, Order, Preview, Provider, ProviderTrouble
-from countersign.service.submission import Previewer
+from countersign.providers.base import Away, Provider, ProviderTrouble
 from countersign.store import Store
 
 logger = structlog.get_logger(__name__)
@@ -49,22 +48,6 @@ def make_providers(settings: Settings, store: Store) -> dict[str, Provider]:
         )
         made["aws"] = AwsProvider(aws, now=now, turn=lambda name: _turn(store, name))
     return made
-
-
-def make_previews(settings: Settings) -> dict[str, Previewer]:
-    """Return what says, without any right at a provider, what an order would give; for the half that faces people."""
-
-    def vault(order: Order) -> Preview:
-        from countersign.providers.vault.plan import preview  # noqa: PLC0415 - as for make_providers
-
-        return preview(order)
-
-    def aws(order: Order) -> Preview:
-        from countersign.providers.aws import preview  # noqa: PLC0415 - as for make_providers
-
-        return preview(order, default_region=settings.aws_region)
-
-    return {"vault": vault, "aws": aws}
 
 
 @contextmanager

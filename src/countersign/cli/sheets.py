@@ -33,6 +33,7 @@ def request_sheet(out: Output, request: Mapping[str, Any]) -> None:
             ("may review", ", ".join(map(str, _list(request.get("may_review")))) or None),
             ("grant", request.get("grant_id")),
             *(("gives", line) for line in _list(preview.get("privileges"))),
+            *(("BEWARE", line) for line in _list(preview.get("dangers"))),
             *(("afterwards", line) for line in _list(preview.get("residual"))),
             *(("reviewed", _review(out, review)) for review in _list(request.get("reviews"))),
             ("takes up", request.get("counters")),

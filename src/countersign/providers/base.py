@@ -6,7 +6,7 @@ each call, in this order: intent, `reserve`, handle, `issue`, outcome; later `en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -81,11 +81,17 @@ class Preview:
         privileges: one line each, exact (`SELECT on tables of role orders_ro`, `s3:GetObject on arn:…`).
         residual: what can outlive `not_after` and until when, one line each; empty when nothing can.
         latest_end_after_not_after_s: seconds after `not_after` at which access could at the latest still exist.
+        dangers: what in it is wider than it looks, one line each; said to who writes the entitlement and to who approves.
     """
 
     privileges: tuple[str, ...]
     residual: tuple[str, ...] = ()
+    dangers: tuple[str, ...] = ()
     latest_end_after_not_after_s: int = 0
+
+
+Previewer = Callable[[Order], Preview]
+"""What an order would give; pure, and needs no right at the provider."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,9 +46,18 @@ class ProposalView:
         return effects_of(self.before, self.after, in_time=lambda: monotonic() - began < LONGEST_COMPARING_S)
 
 
-def view_of(proposal: Proposal, rules: Rules, parsed: tuple[Catalog, Directory]) -> ProposalView:
-    """Return a proposal with what it would change in the rules in force, and what in it means nobody."""
-    warnings = tuple(str(problem) for problem in check_together(*parsed))
+def view_of(
+    proposal: Proposal, rules: Rules, parsed: tuple[Catalog, Directory], *, remarks: tuple[str, ...]
+) -> ProposalView:
+    """Return a proposal with what it would change in the rules in force, and what in it means nobody or is dangerous.
+
+    Args:
+        proposal: what is proposed.
+        rules: in force.
+        parsed: the catalog and directory that it means.
+        remarks: what is to be said of what the catalog's entitlements give, a line each.
+    """
+    warnings = (*(str(problem) for problem in check_together(*parsed)), *remarks)
     return ProposalView(
         proposal=proposal,
         changes=tuple(_changes(rules, parsed)),

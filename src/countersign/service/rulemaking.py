@@ -5,15 +5,15 @@ What is proposed is always the whole: a catalog and a directory that make sense 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from countersign.config.catalog import parse_catalog
 from countersign.config.crosscheck import check_together
 from countersign.config.directory import parse_directory
 from countersign.config.problems import ConfigError, Severity
-from countersign.domain.entitlement import Catalog, Entitlement
+from countersign.domain.entitlement import Catalog
 from countersign.domain.facts import ProposalDecided, ProposalSigned, RulebookAdopted, RulebookProposed
 from countersign.domain.ids import PROPOSAL
 from countersign.domain.passkey import Assertion, Word, rules_challenge
@@ -33,6 +33,7 @@ from countersign.domain.refusals import (
 )
 from countersign.service.office import Office
 from countersign.service.provenance import are_signed, demand_author_s
+from countersign.service.rehearsal import Rehearsal
 from countersign.service.rule_changes import ProposalView, view_of
 from countersign.service.rules import Rules, rule_texts
 from countersign.service.signatures import demand_signature, take_signature
@@ -46,11 +47,11 @@ class Rulemaking:
     """Use cases of catalog authors.
 
     Attributes:
-        objection: says why an entitlement cannot be served here as it stands; None when it can.
+        rehearsal: says what of a catalog could never be served here, and what in it is dangerous.
     """
 
     office: Office
-    objection: Callable[[Entitlement], str | None] = lambda _: None
+    rehearsal: Rehearsal = field(default_factory=Rehearsal)
 
     def propose(
         self, principal: Principal, *, catalog: Mapping[str, Any], directory: Mapping[str, Any] | None, reason: str
@@ -67,7 +68,7 @@ class Rulemaking:
             current = _in_force(tx)
             source = current.directory if directory is None else directory
             parsed = _parsed(catalog, source)
-            self._demand_servable(parsed[0])
+            remarks = self.rehearsal.demand_servable(parsed[0])
             _demand_first_keys(rules.catalog, parsed[0])
             proposal = Proposal(
                 id=self.office.new_id(PROPOSAL),
@@ -99,7 +100,7 @@ class Rulemaking:
                     reason=self.office.seal(reason, field="reason"),
                 )
             )
-            return view_of(proposal, rules, parsed)
+            return view_of(proposal, rules, parsed, remarks=remarks)
 
     def sign(self, principal: Principal, proposal_id: str, *, digest: str, signature: Assertion) -> ProposalView:
         """Sign one's own proposal with a passkey, which the rules may ask for before another author approves it.
@@ -132,7 +133,7 @@ class Rulemaking:
                     signature=signature.document(),
                 )
             )
-            return view_of(proposal, rules, _parsed(proposal.catalog, proposal.directory))
+            return self._view(proposal, rules)
 
     def approve(
         self, principal: Principal, proposal_id: str, *, digest: str, signature: Assertion | None = None
@@ -162,7 +163,7 @@ class Rulemaking:
                     hint="propose it again",
                 )
             parsed = _parsed(proposal.catalog, proposal.directory)
-            self._demand_servable(parsed[0])
+            remarks = self.rehearsal.demand_servable(parsed[0])
             if are_signed(rules.catalog.trust):
                 demand_signature(signature, rule="trust.signing.signed_rules = true")
                 demand_author_s(tx.rule_signature(proposal.id, "propose"), proposal)
@@ -170,7 +171,7 @@ class Rulemaking:
                 _take(tx, rules, proposal, signature, act="approve", person=principal.person)
             approved = self._decide(tx, principal, proposal, ProposalEvent.APPROVE, signature=signature)
             self._adopt(tx, approved, current, rules, parsed, by=principal.person)
-            return view_of(approved, rules, parsed)
+            return view_of(approved, rules, parsed, remarks=remarks)
 
     def reject(self, principal: Principal, proposal_id: str) -> Proposal:
         """Reject another's proposal, or withdraw one's own.
@@ -206,7 +207,7 @@ class Rulemaking:
             rules = self.office.rules.current(tx)
             rules.directory.demand(principal, *READERS)
             proposal = _known(tx, proposal_id, lock=False)
-        return view_of(proposal, rules, _parsed(proposal.catalog, proposal.directory))
+        return self._view(proposal, rules)
 
     def in_force(self, principal: Principal) -> Rulebook:
         """Return the rulebook in force, as it was proposed.
@@ -218,11 +219,10 @@ class Rulemaking:
             self.office.rules.current(tx).directory.demand(principal, *READERS)
             return _in_force(tx)
 
-    def _demand_servable(self, catalog: Catalog) -> None:
-        for entitlement in catalog.entitlements.values():
-            why = self.objection(entitlement)
-            if why is not None:
-                raise Invalid(f"entitlement {entitlement.id}: {why}", field="catalog")
+    def _view(self, proposal: Proposal, rules: Rules) -> ProposalView:
+        parsed = _parsed(proposal.catalog, proposal.directory)
+        remarks = tuple(map(str, self.rehearsal.remarks(parsed[0])))
+        return view_of(proposal, rules, parsed, remarks=remarks)
 
     def _decide(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.people import Principal
 from countersign.domain.refusals import Invalid, Limit
 from countersign.domain.request import Request, RequestState
-from countersign.providers.base import Order, Preview, Unfit
+from countersign.providers.base import Order, Preview, Previewer, Unfit
 from countersign.service.granting import demand_may_ask, refuse_while_owed
 from countersign.service.office import Office, refuse_if_stopped
 from countersign.service.rules import Rules
@@ -22,7 +22,6 @@ from countersign.service.signatures import is_required
 from countersign.store import Tx
 
 DAY = timedelta(days=1)
-Previewer = Callable[[Order], Preview]
 COMMIT = "commit"
 """The parameter that binds an approval to what a pipeline deploys."""
 

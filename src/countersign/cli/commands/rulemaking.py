@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from countersign.cli.digests import FORMS, demand_form, demand_meant, is_whole
-from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.output import text_of
 from countersign.cli.session import Session, with_session
 from countersign.domain.ids import PROPOSAL
@@ -38,6 +38,28 @@ def propose(session: Session, file: Path, directory: Path | None, reason: str) -
     answer = session.client.post("/catalog/proposals", body)
     _told(session, answer)
     session.out.hint(f"another author: countersign catalog approve {answer.get('id')} --digest {answer.get('digest')}")
+
+
+@catalog.command(short_help="Check files before you propose them; no broker is asked.")
+@click.argument("file", type=_FILE)
+@click.option("--directory", type=_FILE, help="The directory.toml that goes with it.")
+@with_session
+def check(session: Session, file: Path, directory: Path | None) -> None:
+    """Check FILE, a catalog.toml: what is wrong with it, what in it could never be served, and what is dangerous.
+
+    Exits 2 when it could not be proposed.
+    """
+    from countersign.cli.catalog_check import problems_in  # noqa: PLC0415 - loads pydantic and the providers
+
+    found = problems_in(file, directory)
+    errors = [each for each in found if each.startswith("error")]
+    if session.out.as_json:
+        session.out.json({"ok": not errors, "problems": found})
+    else:
+        for line in found:
+            session.out.line(line)
+        session.out.line(f"{file}: errors {len(errors)}, warnings {len(found) - len(errors)}")
+    click.get_current_context().exit(int(Exit.USAGE if errors else Exit.OK))
 
 
 @catalog.command(short_help="Show what a proposal would change.")

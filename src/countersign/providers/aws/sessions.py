@@ -14,6 +14,7 @@ from typing import Any
 from countersign.domain.entitlement import Delivery
 from countersign.domain.timestamps import spell
 from countersign.providers.aws.box import assume_role_arguments, session_policy, spell_box
+from countersign.providers.aws.dangers import dangers_of
 from countersign.providers.aws.grants import Allowed, render, residuals
 from countersign.providers.aws.settings import SHORTEST_STS_SESSION_S, RoleTarget
 from countersign.providers.base import Credential, Issued, Order, OutcomeUnknown, Preview, Unfit
@@ -99,6 +100,7 @@ def preview(order: Order, *, default_region: str = DEFAULT_REGION) -> Preview:
         ),
         residual=lines,
         latest_end_after_not_after_s=max(CLOCK_GRAIN_S, longest),
+        dangers=dangers_of(planned.allowed),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from countersign.domain.entitlement import Delivery
 from countersign.providers.base import Order, Preview, Unfit
+from countersign.providers.vault.dangers import dangers_of, is_endless, why_never
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
@@ -118,6 +119,7 @@ def preview(order: Order) -> Preview:
         if backstop_s
         else (),
         latest_end_after_not_after_s=backstop_s,
+        dangers=dangers_of(made.member_of, role=made.role),
     )
 
 
@@ -153,6 +155,9 @@ def _database(order: Order, used: set[str]) -> DatabasePlan:
         member_of = tuple(
             sorted(_match(_ROLE, name, "grants.member_of") for name in _list(member_of, "grants.member_of"))
         )
+        for why, group in ((why_never(group), group) for group in member_of):
+            if why is not None:
+                raise Unfit(f"grants.member_of: {group} {why}, and is never given", field="grants.member_of")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise Unfit("grants.connection_limit must be a whole number from 1", field="grants.connection_limit")
     if type(port) is not int or not 1 <= port <= _HIGHEST_PORT:
@@ -196,7 +201,10 @@ def _reach(entry: object) -> Reach:
         raise Unfit("grants.paths: unknown engine", field="grants.paths")
     if type(ttl_s) is not int or ttl_s < 0 or (engine in _OUTLIVING) != (ttl_s > 0):
         raise Unfit("grants.paths: ttl_s says how long a pki or ssh certificate lasts", field="grants.paths")
-    return Reach(path=_match(_PATH, table.get("path"), "grants.paths"), engine=engine, ttl_s=ttl_s)
+    path = _match(_PATH, table.get("path"), "grants.paths")
+    if is_endless(path):
+        raise Unfit(f"grants.paths: {path} makes or changes access itself, and is never given", field="grants.paths")
+    return Reach(path=path, engine=engine, ttl_s=ttl_s)
 
 
 def _by_parameter(value: object, field: str, parameters: Mapping[str, str], used: set[str]) -> object:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from countersign.store import Store
+if TYPE_CHECKING:  # a health check reads the file every few seconds, and would load all of the store for a name
+    from countersign.store import Store
 
 FILE = "issuing.pulse"
 OLDEST_SWEEP_S = 5.0

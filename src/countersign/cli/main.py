@@ -92,6 +92,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
                 "beginning:strays",
                 "List, and end, what stands at the providers before a broker's first start.",
             ),
+            "database": ("databases:database", "Prepare a database for two halves."),
             "target": ("targets:target", "Prepare or check a PostgreSQL target."),
             "witness": ("witnessing:witness", "Vouch for logs from elsewhere."),
         },

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from countersign.auditlog.leaf import Entry
@@ -22,6 +22,8 @@ from countersign.store.unit import Tx
 Clock = Callable[[], datetime]
 WRITE_WITHIN_S = 10.0
 TURN_WITHIN_S = 5
+NOT_GRANTED = "42501"
+"""PostgreSQL's code for what a login may not do."""
 
 
 class Store:
@@ -172,6 +174,13 @@ class Store:
         except (OperationalError, PendingRollbackError, PoolTimeout) as error:
             raise LogUnavailable(
                 "the database cannot be written, so nothing happened", hint="try again; the operator is told by /readyz"
+            ) from error
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != NOT_GRANTED:
+                raise
+            raise LogUnavailable(
+                "the database does not let this login do that, so nothing happened",
+                hint="after an upgrade: countersign database prepare",
             ) from error
 
 

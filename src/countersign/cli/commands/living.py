@@ -15,9 +15,9 @@ WITHIN_S = 3.0
 def alive(session: Session) -> None:
     """Say whether the process that these settings describe is alive: for the health check of a container.
 
-    The issuing half is alive as long as it sweeps; whoever listens, as long as it answers.
+    The issuing half is alive as long as it sweeps; whoever listens, as long as it answers that it is ready.
     """
-    from countersign.bootstrap.pulse import OLDEST_PULSE_S, pulse_age_s  # noqa: PLC0415 - loads the store
+    from countersign.bootstrap.pulse import OLDEST_PULSE_S, pulse_age_s  # noqa: PLC0415 - only here
     from countersign.config.halves import Half  # noqa: PLC0415 - loads the settings
     from countersign.config.problems import ConfigError  # noqa: PLC0415 - as above
     from countersign.config.settings import load_settings  # noqa: PLC0415 - as above
@@ -32,7 +32,7 @@ def alive(session: Session) -> None:
             since = "never" if age is None else f"{age:.0f} s ago"
             raise CommandFailed(f"no sign of life: {since}", exit_code=Exit.AWAY, code="not-alive")
     elif not _answers(settings.listen_port):
-        raise CommandFailed("nobody answers", exit_code=Exit.AWAY, code="not-alive")
+        raise CommandFailed("nobody answers that he is ready", exit_code=Exit.AWAY, code="not-alive")
     session.out.line("alive")
 
 
@@ -41,7 +41,7 @@ def _answers(port: int) -> bool:
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", "/readyz")
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -131,6 +132,36 @@ def test_a_key_is_made_vouched_for_and_signs_an_approval_from_the_terminal(
     assert approved.json()["state"] == "approved"
     assert approved.json()["reviews"][0]["passkey"] == passkey
     assert desk.run("alice", "draw", approved.json()["grant_id"]).code == 0
+
+
+def test_the_first_key_of_all_is_made_in_a_browser_and_printed_for_the_catalog(
+    browser: Browser, tmp_path: Path, signers: Signers
+) -> None:
+    port = free_port()
+    signing = {"rp_id": "localhost", "origins": [f"http://localhost:{port}"]}
+    with listening_desk(tmp_path, port, catalog={**signers.catalog(), "trust": {"signing": signing}}) as desk:
+        page = browser.new_page()
+        device(page)
+        making = Terminal(desk, "bob", "passkey", "enrol", "--vouches")
+        assert use(page, making.wait_link()).startswith("Done: psk_")
+        shown = page.locator("#fingerprint").inner_text()
+        made = making.finished()
+        assert f"read this to who vouches for it: {shown}" in made.out
+        printed = desk.run("frank", "passkey", "first")
+        assert shown in printed.out
+        table = tomllib.loads(printed.out)["trust"]["passkey"][0]
+        rulemaking, grown = desk.world.broker.rulemaking, {"signing": signing, "passkey": [table]}
+        view = rulemaking.propose(
+            desk.world.principal("frank"),
+            catalog={**signers.catalog(), "trust": grown},
+            directory=None,
+            reason="the first key",
+        )
+        rulemaking.approve(desk.world.principal("grace"), view.proposal.id, digest=view.proposal.digest)
+        asked = desk.asked(what=SIGNED)
+        approving = Terminal(desk, "bob", "approve", asked["id"], "--json")
+        assert use(page, approving.wait_link()).startswith("Done: req_")
+        assert approving.finished().json()["state"] == "approved"
 
 
 def test_a_link_is_good_once_and_leaves_no_secret_in_the_address(browser: Browser, desk: Desk) -> None:

@@ -126,6 +126,11 @@ def read_fact(raw: bytes) -> Fact:
     return _read_any(raw)
 
 
+def ending_of(type_: str) -> bytes:
+    """Return how every leaf of a type ends: its keys are sorted, and `type` and `v` are the last of them."""
+    return f'"type":"{type_}","v":{VERSION}}}'.encode("ascii")
+
+
 def fact_of(raw: bytes) -> Fact:
     """Return what a leaf's bytes say, whatever their spelling: for bytes whose hash was verified, or that we wrote ourselves.
 

@@ -82,7 +82,7 @@ class Issuer:
                 of it (the draw is given back).
         """
         with self.office.attempt(principal, act="draw", subject=grant_id):
-            self.memory.demand_growth(self.office.store)
+            self.memory.wake(self.office.store)
             # 1. Judge everything again and commit the intent, under the id that whatever comes to exist will bear.
             lease, order, cosigned = self._intend(principal, grant_id, key)
             provider = self.providers[lease.provider]
@@ -108,8 +108,12 @@ class Issuer:
 
     def _intend(self, principal: Principal, grant_id: str, key: str | None) -> tuple[Lease, Order, bool]:
         with self.office.store.begin() as tx:
+            grant = tx.grant(grant_id, lock=True)
+            # Behind the lock, so that whoever drew under the grant before is in what is read here.
+            self.memory.demand_growth(tx)
             rules = self.memory.judged(self.office.rules.current(tx))
-            grant, request = self._granted(tx, principal, rules, grant_id)
+            grant, request = self._granted(tx, principal, rules, grant, named=grant_id)
+            grant = self.memory.as_logged(grant)
             self._refuse_replay(tx, principal, key, grant)
             if tx.clock_behind > CLOCK_TOLERANCE:
                 raise Stopped(
@@ -121,6 +125,7 @@ class Issuer:
             prepared = grant.prepare(principal, tx.now)
             judged = judge_for_draw(tx, request, granted_digest=grant.request_digest, rules=rules)
             demand_as_approved(grant, request, judged.entitlement)
+            self.memory.demand_opened(grant)
             entitlement = judged.entitlement
             rules.demand_account(principal, entitlement)
             entitlement.demand_second_factor(principal)
@@ -183,8 +188,9 @@ class Issuer:
             hint="draw again when they answer; the draw was given back",
         )
 
-    def _granted(self, tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> tuple[Grant, Request]:
-        grant = tx.grant(grant_id, lock=True)
+    def _granted(
+        self, tx: Tx, principal: Principal, rules: Rules, grant: Grant | None, *, named: str
+    ) -> tuple[Grant, Request]:
         request = None if grant is None else tx.request(grant.request_id)
         if (
             grant is None
@@ -193,7 +199,7 @@ class Issuer:
                 tx, principal, rules, request_id=request.id, owner=grant.person, entitlement=grant.entitlement
             )
         ):
-            raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
+            raise NotFound(f"there is no grant {named[:20]!r} for you")
         return grant, request
 
     def _refuse_replay(self, tx: Tx, principal: Principal, key: str | None, grant: Grant) -> None:
@@ -248,6 +254,7 @@ class Issuer:
         reserved = lease.reserved(reservation.handle)
         try:
             with self.office.store.begin() as tx:
+                self.memory.demand_growth(tx)
                 tx.move_lease(lease, reserved)
                 tx.record(
                     LeaseReserved(
@@ -256,6 +263,7 @@ class Issuer:
                         handle=digest("countersign/handle/v1", dict(reserved.handle)),
                     )
                 )
+            self.memory.keep()  # from here on the intent is remembered, whatever becomes of the database
         except Refused:
             self._abandon(lease, Cause.FAILED)
             raise

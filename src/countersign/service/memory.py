@@ -2,63 +2,102 @@
 
 Before each draw the log must be what it was then, and grown: not one entry fewer, and none changed. A removal of a key that
 somebody cuts off the end of the log does not come undone by it, nor does one that is hidden in it: what was seen is remembered.
+Draws are counted from the leaves themselves.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 import structlog
 
+from countersign.auditlog.leaf import NotALeaf, ending_of, fact_of
 from countersign.auditlog.merkle import Frontier, leaf_hash
-from countersign.domain.refusals import LogRewound
+from countersign.domain.facts import PersonDisabled
+from countersign.domain.grant import Grant
+from countersign.domain.passkey_facts import PasskeyRemoved
+from countersign.domain.refusals import LogRewound, LogUnavailable
+from countersign.service import drawn
+from countersign.service.drawn import DrawBook
 from countersign.service.rules import Rules
-from countersign.store import Store
+from countersign.store import Store, Tx
 
 logger = structlog.get_logger(__name__)
+
+READ_AT_ONCE = 2000
+TAKES_AWAY = (PasskeyRemoved.type, PersonDisabled.type)
+_TOLD = tuple(ending_of(type_) for type_ in (*TAKES_AWAY, *drawn.TYPES))
+"""How the leaves end that matter here: of all others not even the JSON is read."""
 
 
 @dataclass(kw_only=True)
 class LogMemory:
-    """The newest head of the log that this process or one before it saw.
+    """The newest head of the log that this process or one before it saw, and what is read on the way to it.
 
     Attributes:
         path: the file that keeps it, outside of the database; None remembers for the life of the process only.
-        gone: ids of the keys that were removed, and of the persons who were disabled, since it began to remember.
+        gone: ids of the keys that were removed, and of the persons who were disabled.
     """
 
     path: Path | None = None
     gone: frozenset[str] = frozenset()
     _known: Frontier | None = None
+    _passed: deque[Frontier] = field(default_factory=deque)
+    _draws: DrawBook = field(default_factory=DrawBook)
     _lock: Lock = field(default_factory=Lock, repr=False)
+    _writing: Lock = field(default_factory=Lock, repr=False)
+    _kept_size: int = 0
+    _distrusted: str | None = None
 
-    def demand_growth(self, store: Store) -> None:
-        """Demand that the log has only grown since it was last seen, and remember it as it is now.
+    def wake(self, store: Store) -> None:
+        """Read what there is if nothing was read yet: all of the log the first time, and what open grants need afterwards.
+
+        Raises:
+            LogRewound: as `demand_growth`.
+        """
+        if self._known is None:
+            with store.read() as tx:
+                self.demand_growth(tx)
+
+    def demand_growth(self, tx: Tx) -> None:
+        """Demand that the log has only grown since it was last seen, and read what it grew by.
 
         Raises:
             LogRewound: it is shorter, or has another past.
         """
         with self._lock:
-            known = self._known if self._known is not None else self._kept()
-            with store.read() as tx:
-                head = tx.head()
-            if known is None:
-                grown = head.frontier
-            elif head.size < known.size:
+            if self._distrusted is not None:
+                raise self._rewound(self._distrusted)
+            known = self._known if self._known is not None else self._begin(tx)
+            head = tx.head()
+            if head.size < known.size:
                 raise self._rewound(f"the log has {head.size} entries, and had {known.size}")
-            else:
-                added = [bytes(entry.leaf) for entry in store.entries(start=known.size, end=head.size)]
-                grown = known.extend([leaf_hash(leaf) for leaf in added])
-                self.gone |= frozenset(subject for leaf in added if (subject := _taken_away(leaf)) is not None)
-            if (grown.size, grown.root()) != (head.size, head.root):
-                raise self._rewound(f"the log of {head.size} entries is not the one that was seen growing")
-            if known is None or grown.size != known.size:
-                self._keep(grown)
-            self._known = grown
+            self._known = self._grown(tx, known, size=head.size, root=head.root)
+
+    def keep(self) -> None:
+        """Write into the file what is known by now, unless another thread is about to.
+
+        Raises:
+            LogUnavailable: it cannot be written.
+        """
+        while self._known is not None and self._known.size != self._kept_size and self._distrusted is None:
+            if not self._writing.acquire(blocking=False):
+                return  # whoever writes looks again when he is done
+            try:
+                self._write()
+            except OSError as error:
+                raise LogUnavailable(
+                    "what is remembered of the log cannot be written, so nothing is issued",
+                    hint="the operator is told: is the broker's state folder full?",
+                ) from error
+            finally:
+                self._writing.release()
 
     def judged(self, rules: Rules) -> Rules:
         """Return rules without the keys and persons that were taken away, should the database have forgotten it."""
@@ -67,6 +106,75 @@ class LogMemory:
         keys = {name: key for name, key in rules.keyring.keys.items() if name not in self.gone}
         keyring = replace(rules.keyring, keys=keys, removed=rules.keyring.removed | self.gone)
         return replace(rules, roster=rules.roster.without(self.gone), keyring=keyring)
+
+    def as_logged(self, grant: Grant) -> Grant:
+        """Return a grant with its draws and its end as the log says them, whatever its columns say."""
+        with self._lock:
+            return self._draws.as_logged(grant)
+
+    def demand_opened(self, grant: Grant) -> None:
+        """Demand that a grant is an open one of the log.
+
+        Raises:
+            ApprovalVoid: it is a row that somebody wrote or changed.
+        """
+        with self._lock:
+            self._draws.demand_opened(grant)
+
+    def _begin(self, tx: Tx) -> Frontier:
+        """Return where an earlier process left off, having read again what the grants that were open then need."""
+        kept = None if self.path is None or not self.path.exists() else json.loads(self.path.read_text("ascii"))
+        self._draws, self._passed = DrawBook(), deque([Frontier()])
+        if kept is None:
+            return Frontier()
+        known, anchor = (Frontier.decode(bytes.fromhex(kept[name])) for name in ("frontier", "anchor"))
+        self.gone |= frozenset(kept["gone"])
+        self._passed, self._kept_size = deque([anchor]), known.size
+        self._grown(tx, anchor, size=known.size, root=known.root())
+        return known
+
+    def _grown(self, tx: Tx, known: Frontier, *, size: int, root: bytes) -> Frontier:
+        """Return what grew from one head of the log, having read it; it must have grown to this size and root."""
+        grown, gone = known, set[str]()
+        while grown.size < size:
+            leaves = tx.leaves(start=grown.size, end=min(size, grown.size + READ_AT_ONCE))
+            if not leaves:
+                break
+            gone |= self._read(grown.size, leaves)
+            grown = grown.extend([leaf_hash(leaf) for leaf in leaves])
+            self._pass(grown)
+        if (grown.size, grown.root()) != (size, root):
+            detail = f"the log of {size} entries is not the one that was seen growing"
+            if self._known is not None:
+                self._distrusted = (
+                    detail  # draws were read from what is not believed: only a new process reads them anew
+                )
+            raise self._rewound(detail)
+        self.gone |= gone
+        return grown
+
+    def _read(self, start: int, leaves: Sequence[bytes]) -> set[str]:
+        gone: set[str] = set()
+        for index, leaf in enumerate(leaves, start=start):
+            if not leaf.endswith(_TOLD):
+                continue
+            try:
+                said = fact_of(leaf)
+                if said["type"] in TAKES_AWAY:
+                    gone.add(str(said["subject"]))
+                else:
+                    self._draws.read(index, said["type"], said["subject"], said["data"])
+            except (NotALeaf, KeyError, TypeError, ValueError):
+                continue  # no leaf of ours; the verifier names such rows
+        return gone
+
+    def _pass(self, frontier: Frontier) -> None:
+        """Remember a head on the way, for the next process to begin at: behind it all grants were opened that are open."""
+        if frontier.size - self._passed[-1].size >= READ_AT_ONCE:
+            self._passed.append(frontier)
+        since = frontier.size if self._draws.since is None else self._draws.since
+        while len(self._passed) > 1 and self._passed[1].size <= since:
+            self._passed.popleft()
 
     def _rewound(self, detail: str) -> LogRewound:
         logger.error("the log is not what it was", detail=detail)
@@ -77,29 +185,16 @@ class LogMemory:
             hint=f"tell security: somebody set the database back{where}",
         )
 
-    def _kept(self) -> Frontier | None:
-        if self.path is None or not self.path.exists():
-            return None
-        kept = json.loads(self.path.read_text(encoding="ascii"))
-        self.gone |= frozenset(kept["gone"])
-        return Frontier.decode(bytes.fromhex(kept["frontier"]))
-
-    def _keep(self, frontier: Frontier) -> None:
-        if self.path is None:
+    def _write(self) -> None:
+        with self._lock:
+            known, anchor, gone = self._known, self._passed[0], sorted(self.gone)
+        if known is None:
             return
-        fresh = self.path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({"frontier": frontier.encode().hex(), "gone": sorted(self.gone)}, file)
-        fresh.replace(self.path)
-
-
-def _taken_away(leaf: bytes) -> str | None:
-    """Return the key that a leaf removes or the person whom it disables, whatever the columns beside it say."""
-    if not any(b'"type":"' + kind + b'"' in leaf for kind in (b"passkey.removed", b"person.disabled")):
-        return None
-    try:
-        said = json.loads(leaf)
-        return str(said["subject"]) if said["type"] in {"passkey.removed", "person.disabled"} else None
-    except (ValueError, KeyError, TypeError):
-        return None  # no leaf of ours; the verifier names such rows
+        if self.path is not None:
+            said = {"frontier": known.encode().hex(), "anchor": anchor.encode().hex(), "gone": gone}
+            fresh = self.path.with_suffix(".new")
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(json.dumps(said))
+            fresh.replace(self.path)
+        self._kept_size = known.size

@@ -19,6 +19,12 @@ class LogPart(Part):
         """Return the log's head."""
         return log.read_head(self._connection)
 
+    def leaves(self, *, start: int, end: int) -> list[bytes]:
+        """Return the leaves from an index up to but not including another, in order, as they are stored."""
+        table = schema.facts
+        query = sa.select(log.RAW[0]).where(table.c.index >= start, table.c.index < end).order_by(table.c.index)
+        return [bytes(leaf) for leaf in self._connection.execute(query).scalars()]
+
     def facts(
         self, *, after: int = -1, limit: int = 100, subject: str | None = None, type_: str | None = None
     ) -> list[Mapping[str, Any]]:

@@ -93,6 +93,7 @@ POST /findings/{id}/acknowledge      | not-found     | not-found     | not-found
 GET /followers                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /witnesses                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /log/checkpoint                  | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /log/keys                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 POST /stop                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
 POST /lock                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | not-permitted | ok
 GET /stops                           | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | ok            | not-permitted | not-permitted | ok
@@ -356,6 +357,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /followers": lambda api, who, _: api.get(who, "/v1/followers"),
     "GET /witnesses": lambda api, who, _: api.get(who, "/v1/witnesses"),
     "GET /log/checkpoint": lambda api, who, _: api.get(who, "/v1/log/checkpoint"),
+    "GET /log/keys": lambda api, who, _: api.get(who, "/v1/log/keys"),
     "POST /stop": lambda api, who, _: api.post(who, "/v1/stop", json={"scope": "all", "reason": "fire"}),
     "POST /lock": lambda api, who, _: api.post(who, "/v1/lock", json=LOCK),
     "GET /stops": lambda api, who, _: api.get(who, "/v1/stops"),

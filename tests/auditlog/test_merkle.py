@@ -91,6 +91,11 @@ def test_every_public_consistency_vector_gets_its_verdict() -> None:
         assert verdict is case["wantErr"], name
 
 
+def test_every_kind_of_public_vector_is_tried_and_no_file_is_left_unread() -> None:
+    assert vectors().keys() == {"inclusion", "consistency"}
+    assert {path.name for path in Path(os.environ["COUNTERSIGN_VECTORS"]).iterdir()} == {"README.md", "merkle.json"}
+
+
 def test_known_hashes_of_rfc_6962() -> None:
     assert EMPTY_ROOT.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"

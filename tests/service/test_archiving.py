@@ -19,6 +19,7 @@ from tests.outside import outside
 from tests.quick import quick_world
 from tests.world import CATALOG, World
 
+from countersign.auditlog.signer import Ed25519Signer
 from countersign.embedded.ministack import REGION, EmbeddedAws
 from countersign.providers.archive import S3Archive
 from countersign.providers.base import ArchiveDiffers, Away, ProviderTrouble
@@ -271,3 +272,22 @@ def test_an_object_that_somebody_put_there_unlocked_is_told_of(client: Any) -> N
     client.put_object(Bucket="evidence", Key="early", Body=b"x", ChecksumAlgorithm="SHA256")
     with pytest.raises(ArchiveDiffers, match="compliance"):
         S3Archive(client=client, bucket="evidence").keep("early", b"x", until=UNTIL)
+
+
+def test_whoever_knows_the_first_key_verifies_the_copy_after_it_was_changed(
+    world: World, memory: Memory, tmp_path: Path
+) -> None:
+    first, second = world.signer.verifier().vkey(), Ed25519Signer.generate(world.signer.name)
+    grow(world)
+    copied(world)
+    trust = {"log_keys": [first, second.verifier().vkey()]}
+    world.adopt(catalog=CATALOG | {"trust": trust})
+    world.issuing.checkpoints.sign()
+    world.signer = second
+    archive_to(world, memory)
+    grow(world)
+    copied(world)
+    ran = run_here(["verify", str(memory.sync(tmp_path)), "--key", first], {})
+    assert ran.code == 0, ran.out
+    assert second.verifier().vkey() in ran.out
+    assert len([path for path in memory.kept if path.startswith("handovers/")]) == 1

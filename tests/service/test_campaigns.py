@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -227,3 +228,27 @@ def test_an_auditor_says_what_he_reviewed_and_what_was_not_in_order(world: World
         campaigns.reviewed(erin, since=now, until=now - WEEK, sample=[], exceptions=0, findings=None)
     with pytest.raises(NotPermitted):
         campaigns.reviewed(world.principal("bob"), since=now, until=now, sample=[], exceptions=0, findings=None)
+
+
+def test_a_proposal_shows_what_it_changes_without_whom_a_campaign_removed(world: World) -> None:
+    decide(world, started(world, "security"), "erin", ("carol", "security"), Ruling.REMOVE)
+    groups = [each | ({"members": ["alice"]} if each["id"] == "engineers" else {}) for each in DIRECTORY["group"]]
+    listed, freed = (DIRECTORY | {"group": changed} for changed in (groups, _without(groups, "security")))
+    for directory, least in ((listed, [None]), (freed, [None])):
+        effects = _proposed(world, directory)
+        assert [after for name, after in effects if name == "orders-db-write"] in ([], least)
+    world.adopt(directory=freed)
+    assert ("orders-db-write", 3) in _proposed(world, DIRECTORY)  # listed anew, by two people, she would sign again
+
+
+def _without(groups: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [each | ({"members": []} if each["id"] == name else {}) for each in groups]
+
+
+def _proposed(world: World, directory: dict[str, Any]) -> list[tuple[str, int | None]]:
+    view = world.broker.rulemaking.propose(
+        world.principal("frank"), catalog=world.catalog, directory=directory, reason="people came and went"
+    )
+    found = [(each.entitlement, each.after.least if each.after else None) for each in view.effects.found]
+    world.broker.rulemaking.reject(world.principal("frank"), view.proposal.id)
+    return found

@@ -14,21 +14,23 @@ from hashlib import sha256
 
 from countersign.auditlog.anchors import Anchors
 from countersign.auditlog.checkpoint import CheckpointRefused, parse_body
+from countersign.auditlog.log_keys import MARK
 from countersign.auditlog.merkle import HASH_SIZE, Frontier, perfect_root
 from countersign.auditlog.note import NoteRefused, Verifier, parse_note
 from countersign.auditlog.report import Failure, Findings, Report
-from countersign.auditlog.tiles import HEIGHT, WIDTH, BadTile, LogDirectory, Tile
+from countersign.auditlog.tiles import HEIGHT, WIDTH, BadTile, LogDirectory, Tile, split_bundle
 
 _BUNDLES_PER_TASK = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Block:
-    """One bundle, hashed: its compact range (none if it cannot be read) and what was wrong with it."""
+    """One bundle, hashed: its compact range (none if it cannot be read), what was wrong with it, and its entries about rules."""
 
     index: int
     range: Frontier | None
     failures: tuple[Failure, ...]
+    rules: tuple[tuple[int, bytes], ...] = ()
 
 
 def verify_directory(
@@ -49,7 +51,13 @@ def verify_directory(
         findings.add(None, "checkpoint-format", str(error))
         raw = b""
     own = [raw.decode("utf-8", "replace")] if raw else []
-    anchors = Anchors(head=None, checkpoints=[*own, *checkpoints], verifiers=verifiers, findings=findings)
+    anchors = Anchors(
+        head=None,
+        checkpoints=[*own, *checkpoints],
+        verifiers=verifiers,
+        findings=findings,
+        handovers=log.handovers(),
+    )
     tree, upper = Frontier(), _UpperTiles(log, findings)
     anchors.meet(0, tree.root)
     for block in _blocks(log, _claimed_size(raw), processes):
@@ -63,11 +71,13 @@ def verify_directory(
             upper.add(1, block.range.root())
         else:
             tree = Frontier(size=tree.size + block.range.size, peaks=tree.peaks + block.range.peaks)
+        for index, leaf in block.rules:
+            anchors.read(index, leaf)
         anchors.meet(tree.size, tree.root)
     else:
         upper.finish()
     anchors.finish(tree.size)
-    return findings.report(size=tree.size, root=tree.root())
+    return findings.report(size=tree.size, root=tree.root(), keys=anchors.key_changes)
 
 
 def _claimed_size(raw: bytes) -> int:
@@ -106,10 +116,13 @@ def _hash(log: LogDirectory, index: int, size: int) -> _Block:
     start = index * WIDTH
     width = min(WIDTH, size - start)
     try:
-        hashes = _leaf_hashes(log, index, width)
+        raw, held = log.bundle(index, width)
+        leaves = split_bundle(raw, held)[:width]
     except BadTile as error:
         failure = Failure(index=start, code="bundle-format", detail=str(error))
         return _Block(index=index, range=None, failures=(failure,))
+    hashes = _leaf_hashes(leaves)
+    rules = tuple((start + at, leaf) for at, leaf in enumerate(leaves) if MARK in leaf) if MARK in raw else ()
     tile = Tile(level=0, index=index, width=width)
     failures: tuple[Failure, ...] = ()
     try:
@@ -120,11 +133,11 @@ def _hash(log: LogDirectory, index: int, size: int) -> _Block:
         if stored != b"".join(hashes):
             failures = tuple(_edited(start, hashes, stored))
     frontier = Frontier(size=WIDTH, peaks=(perfect_root(hashes),)) if width == WIDTH else Frontier.of(hashes)
-    return _Block(index=index, range=frontier, failures=failures)
+    return _Block(index=index, range=frontier, failures=failures, rules=rules)
 
 
-def _leaf_hashes(log: LogDirectory, index: int, width: int) -> list[bytes]:
-    return [sha256(b"\x00" + leaf).digest() for leaf in log.leaves(index, width)]
+def _leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
+    return [sha256(b"\x00" + leaf).digest() for leaf in leaves]
 
 
 def _edited(start: int, hashes: Sequence[bytes], stored: bytes) -> Iterator[Failure]:
@@ -139,7 +152,10 @@ def _meet_within(block: _Block, tree: Frontier, anchors: Anchors, log: LogDirect
     """Meet the anchors that fall inside a bundle. They are few, so the bundle is hashed again rather than kept."""
     width = block.range.size if block.range else 0
     while (due := anchors.next) is not None and due < tree.size + width:
-        inside = Frontier.of(_leaf_hashes(log, block.index, width)[: due - tree.size])
+        inside = Frontier.of(_leaf_hashes(log.leaves(block.index, width))[: due - tree.size])
+        for index, leaf in block.rules:
+            if index < due:
+                anchors.read(index, leaf)
         anchors.meet(due, Frontier(size=due, peaks=tree.peaks + inside.peaks).root)
 
 

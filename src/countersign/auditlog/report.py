@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from countersign.auditlog.log_keys import KeyChange
 
 MOST_FAILURES = 1000
 """Failures that are kept; the rest are counted. A log that is wrong throughout must not fill the memory."""
@@ -32,12 +35,14 @@ class Report:
         root: root over the bytes that were read.
         failures: in the order they were found.
         omitted: failures beyond `MOST_FAILURES`.
+        keys: the log's keys that were followed besides those that were trusted from outside.
     """
 
     size: int
     root: bytes
     failures: tuple[Failure, ...] = ()
     omitted: int = 0
+    keys: tuple[KeyChange, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -65,6 +70,6 @@ class Findings:
         else:
             self._omitted += 1
 
-    def report(self, *, size: int, root: bytes) -> Report:
+    def report(self, *, size: int, root: bytes, keys: Sequence[KeyChange] = ()) -> Report:
         """Return everything found."""
-        return Report(size=size, root=root, failures=tuple(self._kept), omitted=self._omitted)
+        return Report(size=size, root=root, failures=tuple(self._kept), omitted=self._omitted, keys=tuple(keys))

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 
+from countersign.auditlog.checkpoint import parse_body
 from countersign.auditlog.leaf import LARGEST_LEAF, Entry
 from countersign.auditlog.merkle import HASH_SIZE, leaf_hash
+from countersign.auditlog.note import parse_note
 from countersign.auditlog.tree import Tree
 
 HEIGHT = 8
@@ -20,6 +22,9 @@ WIDTH = 256
 CHECKPOINT = "checkpoint"
 CHECKPOINTS = "checkpoints"
 """Where a copy that overwrites nothing keeps each checkpoint under its size; the specification knows only the newest."""
+HANDOVERS = "handovers"
+"""Where, under their sizes, the checkpoints lie by which one key of the log brought in the next."""
+MOST_HANDOVERS = 1000
 
 _LARGEST_FILE = WIDTH * (2 + LARGEST_LEAF)
 
@@ -58,6 +63,15 @@ class Tile:
     def full(self) -> Tile:
         """Return the full tile that comes to stand in place of this one."""
         return Tile(level=self.level, index=self.index)
+
+
+def handover_path(note: str) -> str:
+    """Return where a checkpoint lies by which a key was handed over.
+
+    Raises:
+        NoteRefused, CheckpointRefused: it is no checkpoint.
+    """
+    return f"{HANDOVERS}/{parse_body(parse_note(note.encode()).text).size:020}"
 
 
 def tiles_of(size: int, *, since: int = 0) -> Iterator[Tile]:
@@ -164,8 +178,26 @@ class LogDirectory:
         Raises:
             BadTile: it is missing or has another form.
         """
-        raw, held = self._either(Tile(level=None, index=index, width=width))
+        raw, held = self.bundle(index, width)
         return split_bundle(raw, held)[:width]
+
+    def bundle(self, index: int, width: int = WIDTH) -> tuple[bytes, int]:
+        """Return the bytes of a bundle as they lie there, and how many entries they should hold.
+
+        Raises:
+            BadTile: it is missing.
+        """
+        return self._either(Tile(level=None, index=index, width=width))
+
+    def handovers(self) -> list[str]:
+        """Return the checkpoints by which keys were handed over, unverified, smallest first; what cannot be read is left out."""
+        found = []
+        for name in self._handovers()[:MOST_HANDOVERS]:
+            try:
+                found.append(self._read(f"{HANDOVERS}/{name}").decode("utf-8", "replace"))
+            except BadTile:
+                continue  # without it the next key is a stranger's, which is said
+        return found
 
     def holds(self, tile: Tile) -> bool:
         """Return whether the tile, or the full one in its place, is there."""
@@ -182,6 +214,10 @@ class LogDirectory:
                 return
             for at, leaf in enumerate(leaves):
                 yield Entry(start + at, leaf, hashes[at * HASH_SIZE : (at + 1) * HASH_SIZE])
+
+    def _handovers(self) -> list[str]:
+        kept = self.folder / HANDOVERS
+        return sorted(path.name for path in kept.iterdir()) if kept.is_dir() else []
 
     def _either(self, tile: Tile) -> tuple[bytes, int]:
         try:

@@ -14,7 +14,8 @@ hash, is caught by a checkpoint that somebody kept.
 | `root-mismatch` | first suspect | head or checkpoint has another root at its size: edit, reordering, removal or fork |
 | `truncated` | first missing | head or checkpoint covers more entries than there are |
 | `beyond-head` | first beyond | there are entries that the head does not cover |
-| `checkpoint-signature` | none | no note, not signed by a trusted key, or a trusted key's signature fails |
+| `checkpoint-signature` | none | no note, by no trusted key nor one that was brought in, or such a key's signature fails |
+| `key-retired` | none | signed by a key that the rules in the log let sign no more at its size (`log_keys`) |
 | `checkpoint-origin` | none | signed, but by the key of another log than it names; or checkpoints of several logs |
 | `checkpoint-format` | none | a signed text that is no checkpoint |
 | `not-cosigned` | first unvouched | too few trusted witnesses vouch for it, or not for its newest entries (`cosigned`) |
@@ -51,6 +52,7 @@ def verify_entries(
     head: Head | None,
     checkpoints: Sequence[str],
     verifiers: Sequence[Verifier],
+    handovers: Sequence[str] = (),
     nodes: NodeLookup | None = None,
     tolerance: timedelta = TOLERANCE,
 ) -> Report:
@@ -61,11 +63,12 @@ def verify_entries(
         head: size and root as the store has them, or None where only checkpoints count.
         checkpoints: signed notes, in any order; an earlier one from outside is what makes a rewrite visible.
         verifiers: keys that are trusted for the log, whose name is its origin, and for witnesses.
+        handovers: signed notes by which other keys may have come in; those by strangers say nothing.
         nodes: inner hashes that the store keeps, to be compared as well.
         tolerance: how far `at` may lie before the latest time seen.
     """
     findings = Findings()
-    anchors = Anchors(head=head, checkpoints=checkpoints, verifiers=verifiers, findings=findings)
+    anchors = Anchors(head=head, checkpoints=checkpoints, verifiers=verifiers, findings=findings, handovers=handovers)
     growth = _Growth(anchors)
     place, clock = _Place(findings), _Clock(findings, tolerance)
     inner = _Nodes(findings, nodes) if nodes else None
@@ -82,11 +85,12 @@ def verify_entries(
             findings.add(entry.index, "leaf-format", str(error))
         if inner:
             inner.check(hashed)
+        anchors.read(entry.index, entry.leaf)
         growth.add(hashed)
     if head and growth.size > head.size:
         findings.add(head.size, "beyond-head", f"the head covers {head.size} entries, there are {growth.size}")
     anchors.finish(growth.size)
-    return findings.report(size=growth.size, root=growth.frontier().root())
+    return findings.report(size=growth.size, root=growth.frontier().root(), keys=anchors.key_changes)
 
 
 class _Growth:

@@ -73,7 +73,7 @@ def assemble_people(
     requests, passkeys = Requests(office=office, submissions=submissions), Passkeys(office=office)
     questions = Questions(office=office, submissions=submissions)
     rehearsal = Rehearsal(previews=previews, objection=lambda item: why_use_is_unknown(item, sources))
-    rulemaking = Rulemaking(office=office, rehearsal=rehearsal)
+    rulemaking = Rulemaking(office=office, rehearsal=rehearsal, demand_keys=publication.evidence.demand_keys)
     envelopes = Envelopes(office=office, submissions=submissions)
     return Broker(
         office=office,

@@ -24,11 +24,14 @@ from countersign.auditlog.report import Failure, Report
 from countersign.auditlog.witnessing import with_cosignatures
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.sources import Trust
+from countersign.domain.facts import RulebookAdopted
 from countersign.store import schema
 from countersign.store.engine import make_engine
 from countersign.store.witness_tables import cosignatures
 
 READ_AT_ONCE = 1000
+AFTER_RULES = 20
+"""Checkpoints that are looked at for each change of the rules: the old key signs on until it is changed."""
 
 
 def verify_database(url: str, trust: Trust) -> Report:
@@ -63,7 +66,12 @@ def verify_database(url: str, trust: Trust) -> Report:
 
 def _verify(log: _Log, trust: Trust) -> Report:
     texts: list[Failure] = []
-    report = trust.verify(_opened(log, texts), head=log.head(), found=log.newest_checkpoint(trust.cosigned))
+    report = trust.verify(
+        _opened(log, texts),
+        head=log.head(),
+        found=log.newest_checkpoint(trust.cosigned),
+        handovers=log.after_rules(),
+    )
     return replace(report, failures=(*report.failures, *texts))
 
 
@@ -106,6 +114,16 @@ class _Log:
             return with_cosignatures(str(cosigned[1]), signatures)
         except NoteRefused:
             return str(cosigned[1])
+
+    def after_rules(self) -> list[str]:
+        """Return the first checkpoints after each change of the rules: by one of them a key may have brought in the next."""
+        table, facts = schema.checkpoints, schema.facts
+        changed = sa.select(facts.c.index).where(facts.c.type == RulebookAdopted.type)
+        found: dict[int, str] = {}
+        for index in self._connection.execute(changed).scalars():
+            after = sa.select(table.c.size, table.c.note).where(table.c.size > index).order_by(table.c.size)
+            found |= {size: str(note) for size, note in self._connection.execute(after.limit(AFTER_RULES))}
+        return [note for _, note in sorted(found.items())]
 
     def pages(self) -> Iterator[list[Entry]]:
         table = schema.facts

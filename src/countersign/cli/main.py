@@ -52,6 +52,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         },
         "Change the rules": {
             "catalog": ("rulemaking:catalog", "Propose, read and approve other rules."),
+            "log-key": ("log_keys:log_key", "Show, make and change the keys that sign the log."),
         },
         "Stop": {
             "revoke": ("ending:revoke", "Take a grant away; what was drawn dies."),

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from countersign.auditlog.note import Ed25519Verifier, NoteRefused, open_note
 from countersign.auditlog.pack import PackRefused, Selection, write_pack
 from countersign.auditlog.pack.source import Opening
 from countersign.auditlog.tiles import WIDTH, BadTile, LogDirectory
@@ -33,10 +34,14 @@ def write_from_copy(copy: Path, key: str, selected: Mapping[str, Any], out: IO[b
         )
     folder = copy if copy.is_dir() else copy.parent
     note = read_text(folder / CHECKPOINT, "--copy")
-    vkey = key if "+" in key else read_text(Path(key), "--key")
+    keys = [each for each in trust.verifiers if isinstance(each, Ed25519Verifier)]
+    keys += [change.verifier for change in report.keys]
     try:
-        write_pack(_Copy(path=copy, checkpoint=note, vkey=vkey.strip()), Selection(**selected), out)
-    except PackRefused as refused:
+        signed = open_note(note.encode(), keys)
+        vkey = next(each.vkey() for each in keys if signed.signed_by(each))
+        log = _Copy(path=copy, checkpoint=note, vkey=vkey)
+        write_pack(log, Selection(**selected), out, handovers=LogDirectory(folder).handovers())
+    except (PackRefused, NoteRefused) as refused:
         raise usage(f"the copy is no evidence: {refused}", field="--copy") from None
 
 

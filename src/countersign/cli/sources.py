@@ -47,7 +47,9 @@ class Trust:
         found = [] if note is None else [note]
         return [*self.checkpoints, *found] if self.verifiers else []
 
-    def verify(self, entries: Iterable[Entry], *, head: Head | None, found: str | None) -> Report:
+    def verify(
+        self, entries: Iterable[Entry], *, head: Head | None, found: str | None, handovers: Sequence[str] = ()
+    ) -> Report:
         """Verify entries, their bytes and what they mean, against what came with the log."""
         if self.cosigned is not None:
             entries = self.cosigned.watch(entries)
@@ -56,6 +58,7 @@ class Trust:
             head=head,
             checkpoints=self.with_found(found),
             verifiers=self.verifiers,
+            handovers=handovers if self.verifiers else (),
         )
         report = self.demand_cosigned(report, found)
         return report if self.meaning is None else self.meaning.joined(report)
@@ -64,7 +67,8 @@ class Trust:
         """Return the report with what the witnesses that he trusts do not vouch for."""
         if self.cosigned is None:
             return report
-        return self.cosigned.judged(report, checkpoints=self.with_found(found), verifiers=self.verifiers)
+        keys = [*self.verifiers, *(change.verifier for change in report.keys)]
+        return self.cosigned.judged(report, checkpoints=self.with_found(found), verifiers=keys)
 
 
 def read_trust(
@@ -175,7 +179,8 @@ def verify_path(path: Path, trust: Trust) -> Report:
     found = read_text(note, "PATH") if note is not None and note.is_file() else None
     exported = Exported(lines=split_lines(read_chunks(entries)))
     try:
-        return exported.finished(trust.verify(exported.entries(), head=None, found=found))
+        handed = LogDirectory(path).handovers() if path.is_dir() else []
+        return exported.finished(trust.verify(exported.entries(), head=None, found=found, handovers=handed))
     except OSError as error:
         raise CommandFailed(f"{entries} cannot be read: {error.strerror}", code="unreadable") from None
 
@@ -187,8 +192,9 @@ def verify_live(client: Client, trust: Trust) -> Report:
         CommandFailed: the broker refuses, cannot be reached, or breaks off.
     """
     found = newest_checkpoint(client)
+    handed = handovers(client)
     exported = Exported(lines=split_lines(client.stream("/audit/export")))
-    return exported.finished(trust.verify(exported.entries(), head=None, found=found))
+    return exported.finished(trust.verify(exported.entries(), head=None, found=found, handovers=handed))
 
 
 def _verify_pack(path: Path, trust: Trust) -> Report:
@@ -220,6 +226,11 @@ def _own_checkpoint(log: LogDirectory) -> str | None:
         return log.checkpoint().decode("utf-8", "replace")
     except BadTile:
         return None  # said already, in the report
+
+
+def handovers(client: Client) -> list[str]:
+    """Return the checkpoints by which the log's keys were handed over, smallest first."""
+    return [str(each["note"]) for each in client.get("/log/keys")["handovers"]]
 
 
 def newest_checkpoint(client: Client) -> str | None:

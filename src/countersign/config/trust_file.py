@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from countersign.auditlog.note import NotAKey
 from countersign.auditlog.witnessing import read_witness_key
 from countersign.config.issuer_file import IssuerTable
-from countersign.config.logkeys import is_log_key
+from countersign.config.logkeys import is_log_key, log_verifier
 from countersign.config.problems import expected
 from countersign.config.sections import Address, Receiver
 from countersign.config.signing_file import PasskeyTable, SigningTable
@@ -73,6 +73,14 @@ class TrustTable(Table):
         tuple[Annotated[str, Field(max_length=400), AfterValidator(is_log_key)], ...], Field(strict=False)
     ] = ()
     legal_hold: bool = False
+
+    @model_validator(mode="after")
+    def _keys_are_of_one_log(self) -> Self:
+        names = {log_verifier(each).name for each in self.log_keys}
+        if len(names) > 1 or (self.log_origin is not None and names - {self.log_origin}):
+            raise expected("log_keys that bear the name of this log, its origin")
+        return self
+
     witness: Annotated[tuple[WitnessTable, ...], Field(strict=False, max_length=MOST_WITNESSES)] = ()
     witness_quorum: Annotated[int, Field(ge=0, le=MOST_WITNESSES)] = 0
 

@@ -18,7 +18,7 @@ import structlog
 from countersign.auditlog.checkpoint import parse_body
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.note import parse_note
-from countersign.auditlog.tiles import CHECKPOINTS, WIDTH, partial_tiles_of, tiles_of
+from countersign.auditlog.tiles import CHECKPOINTS, WIDTH, handover_path, partial_tiles_of, tiles_of
 from countersign.providers.base import ArchiveDiffers, ProviderTrouble
 from countersign.service.checkpoints import Checkpoints
 from countersign.service.followers import NotYet, Unfinished
@@ -53,6 +53,7 @@ class Archiving:
     checkpoints: Checkpoints
     archive: Archive
     _copied_at: datetime | None = field(default=None, repr=False)
+    _handed: set[int] = field(default_factory=set, repr=False)
 
     @property
     def name(self) -> str:
@@ -82,6 +83,7 @@ class Archiving:
             self._keep_tiles(size, since=first, now=now, is_last=True)
             self._keep_openings(first, size, now=now)
             self._keep_checkpoint(size, now=now)
+            self._keep_handovers(size, now=now)
         except ProviderTrouble as trouble:
             raise Unfinished(str(trouble)) from None
         except ArchiveDiffers as difference:
@@ -131,6 +133,13 @@ class Archiving:
             self._keep(f"{CHECKPOINTS}/{size:020}.{which}", published.encode(), now=now)
         if note is not None:
             self._keep(f"{CHECKPOINTS}/{size:020}", note.encode(), now=now)
+
+    def _keep_handovers(self, size: int, *, now: datetime) -> None:
+        """Keep what brought in the keys that signed up to here; without it only who knows the newest key believes the copy."""
+        for each in self.publication.evidence.handovers():
+            if 0 < each.size <= size and each.size not in self._handed:
+                self._keep(handover_path(each.note), each.note.encode(), now=now)
+                self._handed.add(each.size)
 
     def _keep(self, path: str, raw: bytes, *, now: datetime) -> None:
         with self.office.store.read() as tx:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from countersign.auditlog.checkpoint import Checkpoint, open_checkpoint
 from countersign.auditlog.note import Ed25519Verifier, NoteRefused, Signature
 from countersign.auditlog.witnessing import read_witness_key, with_cosignatures
-from countersign.config.logkeys import log_verifier
-from countersign.domain.refusals import NotFound
+from countersign.domain.refusals import Invalid, NotFound
+from countersign.domain.trust import Trust
+from countersign.service.handovers import Handover, Handovers
 from countersign.service.office import Office
 
 WITNESSES_WITHIN = timedelta(seconds=60)
@@ -26,6 +28,7 @@ class Evidence:
 
     office: Office
     key: Ed25519Verifier | None
+    _handovers: Handovers = field(default_factory=Handovers, repr=False)
 
     def opened(self, note: str) -> tuple[Checkpoint, Ed25519Verifier]:
         """Return what a note of ours says, and the key that signed it.
@@ -47,18 +50,48 @@ class Evidence:
             NotFound: it is not known.
         """
         newest, keys = self.newest_checkpoint(), self._keys()
-        if len(keys) > 1 and newest is not None:
+        if newest is not None and len(keys) > 1:
             return self.opened(newest)[1]
         if not keys:
             raise NotFound("the log's key is not known here", hint="set log_vkey, or have the rules name log_keys")
         return keys[0]
 
-    def _keys(self) -> list[Ed25519Verifier]:
-        if self.key is not None:
-            return [self.key]
+    def handovers(self) -> Sequence[Handover]:
+        """Return the changes of the log's key by two people, each with the checkpoint by which an earlier key brought it in."""
         with self.office.store.read() as tx:
-            known = self.office.rules.current(tx).catalog.trust.log_keys if tx.rulebook_seq() else ()
-        return [log_verifier(each) for each in known]
+            return self._handovers.read(tx)
+
+    def may_sign(self) -> Sequence[str]:
+        """Return the keys that the rules let sign; none where they leave it to the settings."""
+        with self.office.store.read() as tx:
+            return self.office.rules.current(tx).catalog.trust.log_keys
+
+    def demand_keys(self, before: Trust, after: Trust) -> None:
+        """Demand that the key which signs now may sign on: nobody else could bring in the next under a checkpoint.
+
+        Raises:
+            Invalid: naming `catalog`.
+        """
+        if not after.log_keys or after.log_keys == before.log_keys:
+            return
+        try:
+            signs = self.verifier().vkey()
+        except NotFound:
+            return  # nothing is signed yet, and no key is known: the first one is named
+        if signs not in after.log_keys:
+            raise Invalid(
+                "log_keys leaves out the key that signs the log now",
+                field="catalog",
+                rule="a key is brought in under a checkpoint of the one before",
+                hint="name both; leave the old one out once the new one signs (countersign log-key show)",
+            )
+
+    def _keys(self) -> list[Ed25519Verifier]:
+        """Every key that may have signed our checkpoints: this process's, and those that the rules ever named, newest first."""
+        with self.office.store.read() as tx:
+            named = self._handovers.keys(tx) if tx.rulebook_seq() else ()
+        mine = [] if self.key is None else [self.key]
+        return [*mine, *(key for key in reversed(named) if key not in mine)]
 
     def newest_checkpoint(self) -> str | None:
         """Return the newest signed note, or None before the first."""

@@ -39,11 +39,13 @@ class Packs:
         if not self._making.acquire(blocking=False):
             raise Limit("another evidence pack is being made", rule="one at a time", hint="try again in a minute")
         try:
+            note = self.publication.checkpoint()
             log = _LiveLog(
-                store=self.office.store, checkpoint=self.publication.checkpoint(), vkey=self.publication.key()
+                store=self.office.store, checkpoint=note, vkey=self.publication.evidence.opened(note)[1].vkey()
             )
+            handed = [each.note for each in self.publication.evidence.handovers() if each.size]
             self._record(principal, selection)
-            write_pack(log, selection, out)
+            write_pack(log, selection, out, handovers=handed)
         except PackRefused as refused:
             raise LogUnavailable(str(refused), hint="run countersign verify, and tell security") from refused
         finally:

@@ -63,8 +63,18 @@ def view_of(
         changes=tuple(_changes(rules, parsed)),
         warnings=warnings,
         before=(rules.catalog, rules.roster),
-        after=(parsed[0], parsed[1].without(rules.roster.disabled)),
+        after=(parsed[0], _as_it_would_hold(parsed[1], rules.roster)),
     )
+
+
+def _as_it_would_hold(proposed: Directory, roster: Directory) -> Directory:
+    """Return a proposed directory without who is disabled, and without what a campaign removed and it goes on listing."""
+    still = {
+        (person, group)
+        for person, group in roster.withheld
+        if group in proposed.groups and person in proposed.groups[group].members
+    }
+    return proposed.without(roster.disabled).withholding(still)
 
 
 def _changes(rules: Rules, parsed: tuple[Catalog, Directory]) -> list[Change]:

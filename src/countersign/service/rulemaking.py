@@ -5,7 +5,7 @@ What is proposed is always the whole: a catalog and a directory that make sense 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from countersign.domain.refusals import (
     WrongDigest,
     WrongState,
 )
+from countersign.domain.trust import Trust
 from countersign.service.office import Office
 from countersign.service.provenance import are_signed, demand_author_s
 from countersign.service.rehearsal import Rehearsal
@@ -48,10 +49,12 @@ class Rulemaking:
 
     Attributes:
         rehearsal: says what of a catalog could never be served here, and what in it is dangerous.
+        demand_keys: refuses that the log's key is left out before another signs.
     """
 
     office: Office
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
+    demand_keys: Callable[[Trust, Trust], None] = lambda _before, _after: None
 
     def propose(
         self, principal: Principal, *, catalog: Mapping[str, Any], directory: Mapping[str, Any] | None, reason: str
@@ -69,6 +72,7 @@ class Rulemaking:
             source = current.directory if directory is None else directory
             parsed = _parsed(catalog, source)
             remarks = self.rehearsal.demand_servable(parsed[0])
+            self.demand_keys(rules.catalog.trust, parsed[0].trust)
             _demand_first_keys(rules.catalog, parsed[0])
             proposal = Proposal(
                 id=self.office.new_id(PROPOSAL),
@@ -164,6 +168,7 @@ class Rulemaking:
                 )
             parsed = _parsed(proposal.catalog, proposal.directory)
             remarks = self.rehearsal.demand_servable(parsed[0])
+            self.demand_keys(rules.catalog.trust, parsed[0].trust)
             if are_signed(rules.catalog.trust):
                 demand_signature(signature, rule="trust.signing.signed_rules = true")
                 demand_author_s(tx.rule_signature(proposal.id, "propose"), proposal)

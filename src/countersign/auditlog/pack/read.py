@@ -24,7 +24,7 @@ from countersign.auditlog.pack.source import Opening, PackRefused
 from countersign.auditlog.pack.write import MANIFEST, write_pack
 from countersign.auditlog.proof import SUFFIX, LogProof, verify_proof
 from countersign.auditlog.report import Failure, Report
-from countersign.auditlog.tiles import WIDTH, BadTile, LogDirectory
+from countersign.auditlog.tiles import HANDOVERS, WIDTH, BadTile, LogDirectory
 
 _LARGEST_SMALL = 64 << 20
 _AT_ONCE = 1 << 20
@@ -68,6 +68,10 @@ class _ZippedLog(LogDirectory):
 
     def _read(self, path: str) -> bytes:
         return _small(self.archive, f"{LOG}{path}")
+
+    def _handovers(self) -> list[str]:
+        below = f"{LOG}{HANDOVERS}/"
+        return sorted(name.removeprefix(below) for name in self.archive.NameToInfo if name.startswith(below))
 
     def holds(self, tile: Any) -> bool:  # noqa: ANN401 - as the folder's
         names = self.archive.NameToInfo

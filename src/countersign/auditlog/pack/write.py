@@ -28,7 +28,7 @@ from countersign.auditlog.pack.selection import Selection
 from countersign.auditlog.pack.sheet import Sheet
 from countersign.auditlog.pack.source import PackRefused, Source
 from countersign.auditlog.proof import SUFFIX, LogProof
-from countersign.auditlog.tiles import WIDTH, Tile, encode_bundle
+from countersign.auditlog.tiles import WIDTH, Tile, encode_bundle, handover_path
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -37,13 +37,16 @@ EVENTS_IN_ONE = 4_000
 FINDINGS_ON_PAGE = 100
 
 
-def write_pack(source: Source, selection: Selection, out: IO[bytes]) -> dict[str, Any]:
+def write_pack(
+    source: Source, selection: Selection, out: IO[bytes], *, handovers: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write a pack and return its manifest.
 
     Args:
         source: the log, as far as its checkpoint covers it.
         selection: what is reported on.
         out: where the archive goes; must seek.
+        handovers: the checkpoints by which one key of the log brought in the next.
 
     Raises:
         PackRefused: the checkpoint is not signed by the log's key, or the entries are not those that it covers.
@@ -51,6 +54,8 @@ def write_pack(source: Source, selection: Selection, out: IO[bytes]) -> dict[str
     checkpoint = _opened(source)
     with ExitStack() as held:
         archive = held.enter_context(Archive(out))
+        for note in handovers:
+            archive.add(f"{LOG}{handover_path(note)}", note.encode())
         return _Writer(held, archive, source, selection, checkpoint).write()
 
 

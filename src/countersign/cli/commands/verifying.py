@@ -90,6 +90,9 @@ def verify(
         for failure in report.failures:
             place = "log" if failure.index is None else f"entry {failure.index}"
             session.out.line(f"{place}: {failure.code}: {failure.detail}")
+        for change in report.keys:
+            by = " and ".join(change.by)
+            session.out.line(f"entry {change.index}: {by} brought in the key {change.verifier.vkey()}")
         word = "verifies" if report.ok else "DOES NOT VERIFY"
         session.out.line(f"the log {word}: {report.size} entries, root {report.root.hex()}")
     if report.omitted:

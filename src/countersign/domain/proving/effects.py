@@ -37,7 +37,9 @@ def effects_of(before: Pair, after: Pair, *, in_time: Callable[[], bool]) -> Eff
     Where the directory stays as it is, only entitlements that change themselves can have another answer.
     """
     old, new = before[0].entitlements, after[0].entitlements
-    same_people = before[1].document() == after[1].document() and before[1].disabled == after[1].disabled
+    same_people = before[1].document() == after[1].document() and all(
+        getattr(before[1], name) == getattr(after[1], name) for name in ("disabled", "withheld")
+    )
     provers = Prover(*before), Prover(*after)
     found: list[Effect] = []
     uncompared: list[str] = []

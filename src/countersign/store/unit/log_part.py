@@ -85,6 +85,12 @@ class LogPart(Part):
         query = sa.select(table.c.size, table.c.root).where(table.c.size > after).order_by(table.c.size)
         return [(size, bytes(root)) for size, root in self._connection.execute(query)]
 
+    def checkpoints_after(self, size: int, *, limit: int) -> list[tuple[int, str]]:
+        """Return sizes and signed notes of the checkpoints beyond a size, smallest first."""
+        table = schema.checkpoints
+        query = sa.select(table.c.size, table.c.note).where(table.c.size > size).order_by(table.c.size).limit(limit)
+        return [(found, note) for found, note in self._connection.execute(query)]
+
     def checkpoints(self) -> list[str]:
         """Return every signed note that was kept, smallest first."""
         table = schema.checkpoints

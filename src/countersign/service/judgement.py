@@ -54,8 +54,13 @@ def words_on(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Rules
     if request.emergency is not None and request.emergency.envelope is not None:
         envelope = tx.envelope(request.emergency.envelope)
         return () if envelope is None else words_on_envelope(tx, envelope, request.person, entitlement, rules)
+    return weighed(tx.reviews(request.id), request, entitlement=entitlement, rules=rules)
+
+
+def weighed(reviews: Iterable[Review], request: Request, *, entitlement: Entitlement, rules: Rules) -> tuple[Word, ...]:
+    """Return the reviews of a request as words, weighed as people, accounts and rules stand now."""
     scale = scale_of(request, entitlement=entitlement, rules=rules)
-    return tuple(scale.weigh(each, each.decision) for each in tx.reviews(request.id))
+    return tuple(scale.weigh(each, each.decision) for each in reviews)
 
 
 def scale_of(request: Request, *, entitlement: Entitlement, rules: Rules) -> Scale:
@@ -130,7 +135,13 @@ def standing_of(tx: Tx, request: Request, *, entitlement: Entitlement, rules: Ru
 
     Where the entitlement asks for signatures, who gave none that verifies now approved nothing.
     """
-    words = words_on(tx, request, entitlement=entitlement, rules=rules)
+    return filled_by(words_on(tx, request, entitlement=entitlement, rules=rules), request, entitlement, rules)
+
+
+def filled_by(
+    words: Sequence[Word], request: Request, entitlement: Entitlement, rules: Rules
+) -> tuple[Quorum, tuple[str, ...]]:
+    """Return how far words fill the rule of a request, and all persons who approved the exact digest; see `standing_of`."""
     approvers = {
         word.person
         for word in words
@@ -253,7 +264,10 @@ def judge_for_draw(tx: Tx, request: Request, *, granted_digest: str, rules: Rule
     emergency = request.emergency
     if emergency is not None and emergency.envelope is not None:
         judge_envelope(tx, request, envelope_id=emergency.envelope, entitlement=entitlement, rules=rules)
-    quorum, approvers = standing_of(tx, request, entitlement=entitlement, rules=rules)
+        words = words_on(tx, request, entitlement=entitlement, rules=rules)
+    else:
+        words = weighed(reviews, request, entitlement=entitlement, rules=rules)
+    quorum, approvers = filled_by(words, request, entitlement, rules)
     if not quorum.reached:
         wanting = ", ".join(f"{f.group} {f.have} of {f.count}" for f in quorum.factors if f.have < f.count)
         wanting += _unsigned(tx, request, entitlement, rules)

@@ -21,6 +21,7 @@ from countersign.domain.timestamps import spell
 from countersign.store import schema
 
 READ_AT_ONCE = 2000
+BEHIND_ALL = 2**62
 RAW = tuple(
     sa.cast(column, sa.LargeBinary).label(column.name) for column in (schema.facts.c.leaf, schema.facts.c.leaf_hash)
 )
@@ -29,6 +30,12 @@ RAW = tuple(
 # Built once: building a statement costs about as much as running it, and every transaction reads the head.
 _READ_HEAD = sa.select(schema.log_head)
 _LOCK_HEAD = _READ_HEAD.with_for_update()
+_PAGE = (
+    sa.select(schema.facts.c.index, *RAW)
+    .where(schema.facts.c.index > sa.bindparam("after"), schema.facts.c.index < sa.bindparam("before"))
+    .order_by(schema.facts.c.index)
+    .limit(READ_AT_ONCE)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,13 +116,9 @@ def _statements(dialect: str) -> tuple[str, ...]:
 
 def entries(connection: sa.Connection, *, start: int = 0, end: int | None = None) -> Iterator[Entry]:
     """Yield entries in order, from `start` up to but not including `end`, holding few in memory."""
-    facts = schema.facts
-    after = start - 1
+    after, before = start - 1, BEHIND_ALL if end is None else end
     while True:
-        query = sa.select(facts.c.index, *RAW).where(facts.c.index > after)
-        if end is not None:
-            query = query.where(facts.c.index < end)
-        page = connection.execute(query.order_by(facts.c.index).limit(READ_AT_ONCE)).all()
+        page = connection.execute(_PAGE, {"after": after, "before": before}).all()
         for index, leaf, hashed in page:
             yield Entry(index=index, leaf=bytes(leaf), leaf_hash=bytes(hashed))
         if len(page) < READ_AT_ONCE:

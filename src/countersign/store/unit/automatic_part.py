@@ -28,7 +28,7 @@ class AutomaticPart(Part):
 
     def automatic_approval(self, request_id: str) -> AutomaticApproval | None:
         """Return how a request was approved by its rule; None where people are to look at it."""
-        row = self._one(automatic_approvals, automatic_approvals.c.request_id == request_id)
+        row = self._keyed(automatic_approvals, request_id=request_id)
         if row is None:
             return None
         return AutomaticApproval(

@@ -39,18 +39,24 @@ class Remembered:
     result: str
 
 
+# Built once, as every draw asks.
+_STOPS = (
+    sa.select(schema.stops)
+    .where(
+        schema.stops.c.lifted_at.is_(None),
+        sa.or_(schema.stops.c.until.is_(None), schema.stops.c.until > sa.bindparam("now")),
+    )
+    .order_by(schema.stops.c.placed_at)
+)
+
+
 class ControlPart(Part):
     """Stops and remembered calls."""
 
     def stops(self) -> list[Stop]:
         """Return the stops in force."""
-        table = schema.stops
-        still = sa.or_(table.c.until.is_(None), table.c.until > self.now)
-        query = sa.select(table).where(table.c.lifted_at.is_(None), still).order_by(table.c.placed_at)
-        return [
-            Stop(**{name: row[name] for name in Stop.__dataclass_fields__})
-            for row in self._connection.execute(query).mappings()
-        ]
+        found = self._connection.execute(_STOPS, {"now": self.now}).mappings()
+        return [Stop(**{name: row[name] for name in Stop.__dataclass_fields__}) for row in found]
 
     def add_stop(self, stop: Stop) -> None:
         """Place a stop."""
@@ -75,8 +81,7 @@ class ControlPart(Part):
 
     def remembered(self, principal: str, key: str) -> Remembered | None:
         """Return what an idempotency key was first used for."""
-        table = schema.idempotency
-        row = self._one(table, sa.and_(table.c.principal == principal, table.c.key == key))
+        row = self._keyed(schema.idempotency, principal=principal, key=key)
         return None if row is None else Remembered(call=row["call"], body=row["body"], result=row["result"])
 
     def remember(self, principal: str, key: str, what: Remembered) -> None:

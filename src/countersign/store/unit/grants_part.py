@@ -22,12 +22,12 @@ class GrantsPart(Part):
 
     def grant(self, grant_id: str, *, lock: bool = False) -> Grant | None:
         """Return a grant; with `lock`, nobody else draws under it until the transaction ends."""
-        row = self._one(schema.grants, schema.grants.c.id == grant_id, lock=lock)
+        row = self._keyed(schema.grants, id=grant_id, lock=lock)
         return None if row is None else rows.to_grant(row)
 
     def grant_of_request(self, request_id: str) -> Grant | None:
         """Return the grant that a request's approval created."""
-        row = self._one(schema.grants, schema.grants.c.request_id == request_id)
+        row = self._keyed(schema.grants, request_id=request_id)
         return None if row is None else rows.to_grant(row)
 
     def move_grant(self, before: Grant, after: Grant) -> None:

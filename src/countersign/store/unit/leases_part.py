@@ -16,6 +16,11 @@ from countersign.store.unit.part import Part
 ASKED_AT_ONCE = 500
 
 
+# Built once, as every draw asks.
+_OVERDUE = sa.select(sa.func.count()).select_from(schema.leases).where(schema.IS_OVERDUE)
+_OVERDUE_AT = _OVERDUE.where(schema.leases.c.target_id == sa.bindparam("target"))
+
+
 class LeasesPart(Part):
     """Leases."""
 
@@ -25,7 +30,7 @@ class LeasesPart(Part):
 
     def lease(self, lease_id: str) -> Lease | None:
         """Return a lease."""
-        row = self._one(schema.leases, schema.leases.c.id == lease_id)
+        row = self._keyed(schema.leases, id=lease_id)
         return None if row is None else rows.to_lease(row)
 
     def deaths(self, lease_ids: Iterable[str]) -> dict[str, datetime | None]:
@@ -88,11 +93,9 @@ class LeasesPart(Part):
 
     def count_overdue(self, *, target: str | None = None) -> int:
         """Return how many leases are past their time and not seen dead, at one target or everywhere."""
-        table = schema.leases
-        query = sa.select(sa.func.count()).select_from(table).where(schema.IS_OVERDUE)
-        if target is not None:
-            query = query.where(table.c.target_id == target)
-        return self._connection.execute(query).scalar_one()
+        if target is None:
+            return self._connection.execute(_OVERDUE).scalar_one()
+        return self._connection.execute(_OVERDUE_AT, {"target": target}).scalar_one()
 
     def make_due(self, *states: LeaseState) -> int:
         """Make every lease in these states due at once; a start forgets who had claimed or begun what."""

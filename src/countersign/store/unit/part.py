@@ -33,11 +33,20 @@ class Part:
             )
 
     def _insert(self, table: sa.Table, row: Mapping[str, Any]) -> None:
-        self._connection.execute(sa.insert(table), dict(row))
+        self._connection.execute(_insert_into(table), dict(row))
 
     def _one(self, table: sa.Table, where: sa.ColumnElement[bool], *, lock: bool = False) -> sa.RowMapping | None:
         query = sa.select(table).where(where)
         return self._connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+
+    def _keyed(self, table: sa.Table, *, lock: bool = False, **key: object) -> sa.RowMapping | None:
+        """Return the row whose columns are these, by a statement that is built once for each table and set of columns."""
+        query = _select_keyed(table, tuple(key), lock=lock)
+        return (
+            self._connection.execute(query, {f"at_{name}": value for name, value in key.items()})
+            .mappings()
+            .one_or_none()
+        )
 
     def _move(self, table: sa.Table, before: Moved, values: Mapping[str, Any]) -> None:
         self._move_all(table, [(before, values)])
@@ -65,6 +74,17 @@ class Part:
             return query
         last = sa.select(order).where(table.c.id == before).scalar_subquery()
         return query.where(sa.or_(order < last, sa.and_(order == last, table.c.id < before)))
+
+
+@cache
+def _insert_into(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
+@cache
+def _select_keyed(table: sa.Table, columns: tuple[str, ...], *, lock: bool) -> sa.Select[Any]:
+    query = sa.select(table).where(*(table.c[name] == sa.bindparam(f"at_{name}") for name in columns))
+    return query.with_for_update() if lock else query
 
 
 @cache

@@ -11,6 +11,14 @@ from countersign.domain.review import Review
 from countersign.store import rows, schema
 from countersign.store.unit.part import Part
 
+# Built once, as every draw asks.
+_STORED_DIGEST = sa.select(schema.requests.c.digest).where(schema.requests.c.id == sa.bindparam("request"))
+_REVIEWS = (
+    sa.select(schema.reviews)
+    .where(schema.reviews.c.request_id == sa.bindparam("request"))
+    .order_by(schema.reviews.c.at, schema.reviews.c.person)
+)
+
 
 class RequestsPart(Part):
     """Requests and reviews."""
@@ -22,13 +30,12 @@ class RequestsPart(Part):
 
     def request(self, request_id: str, *, lock: bool = False) -> Request | None:
         """Return a request; with `lock`, nobody else decides on it until the transaction ends."""
-        row = self._one(schema.requests, schema.requests.c.id == request_id, lock=lock)
+        row = self._keyed(schema.requests, id=request_id, lock=lock)
         return None if row is None else rows.to_request(row)
 
     def stored_digest(self, request_id: str) -> str | None:
         """Return the digest that was written with the request, to be compared with the computed one."""
-        query = sa.select(schema.requests.c.digest).where(schema.requests.c.id == request_id)
-        return self._connection.execute(query).scalar_one_or_none()
+        return self._connection.execute(_STORED_DIGEST, {"request": request_id}).scalar_one_or_none()
 
     def move_request(self, before: Request, after: Request) -> None:
         """Write the state of a request.
@@ -95,6 +102,4 @@ class RequestsPart(Part):
 
     def reviews(self, request_id: str) -> list[Review]:
         """Return the reviews of a request in the order they were made."""
-        table = schema.reviews
-        query = sa.select(table).where(table.c.request_id == request_id).order_by(table.c.at, table.c.person)
-        return [rows.to_review(row) for row in self._connection.execute(query).mappings()]
+        return [rows.to_review(row) for row in self._connection.execute(_REVIEWS, {"request": request_id}).mappings()]

@@ -16,12 +16,13 @@ from countersign.embedded.stack import PEOPLE, STATE, EmbeddedStack
 LOOK_EVERY_S = 0.5
 
 
-def run_dev(*, as_json: bool = False, keep: bool = False, folder: Path = STATE) -> int:
+def run_dev(*, as_json: bool = False, keep: bool = False, apart: bool = False, folder: Path = STATE) -> int:
     """Run the stack until it is interrupted; return the exit code.
 
     Args:
         as_json: print one line of JSON when ready (it holds the tokens, and is written nowhere else), and nothing more.
         keep: keep the state of an earlier run.
+        apart: run the broker as two halves.
         folder: where state lies.
     """
     console = Console(highlight=False, soft_wrap=True)
@@ -33,7 +34,7 @@ def run_dev(*, as_json: bool = False, keep: bool = False, folder: Path = STATE) 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    stack = EmbeddedStack(folder=folder, keep=keep)
+    stack = EmbeddedStack(folder=folder, keep=keep, apart=apart)
     stack.start()
     try:
         if as_json:
@@ -41,8 +42,8 @@ def run_dev(*, as_json: bool = False, keep: bool = False, folder: Path = STATE) 
         else:
             _welcome(console, stack)
         while not asked_to_end.wait(LOOK_EVERY_S):
-            if not stack.broker.running:
-                console.print(f"[red]the broker has ended; its log is {stack.broker.log}[/red]")
+            if (log := stack.broker.ended) is not None:
+                console.print(f"[red]the broker has ended; its log is {log}[/red]")
                 return 1
     finally:
         stack.stop()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import shutil
-import signal
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -17,15 +14,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from countersign.bootstrap.founding import found_rules, open_store
-from countersign.bootstrap.logkey import log_signer
-from countersign.config.settings import Settings, load_settings
+from countersign.config.settings import Settings
 from countersign.embedded.authenticator import SoftwareAuthenticator
+from countersign.embedded.broker import OneProcess, Told, TwoHalves
 from countersign.embedded.founders import authenticators, trust_in
 from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws
 from countersign.embedded.openbao import EmbeddedOpenBao
 from countersign.embedded.postgres import EmbeddedPostgres
-from countersign.embedded.processes import Child, NotReady, free_port, private_folder
+from countersign.embedded.processes import NotReady, free_port, private_folder
 from countersign.embedded.provision_aws import ProvisionedAws, provision
 from countersign.embedded.provision_vault import ProvisionedVault, provision_vault
 from countersign.service.office import Office
@@ -53,12 +50,14 @@ class EmbeddedStack:
     Attributes:
         folder: state, for our eyes only; emptied at the start unless `keep`.
         keep: go on with the state of an earlier run, which must have been kept as well (the AWS emulator forgets).
+        apart: run the broker as two halves.
         tokens: bearer token by person; in memory only.
         passkeys: software authenticator of everybody who signs.
     """
 
     folder: Path = STATE
     keep: bool = False
+    apart: bool = False
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
     passkeys: Mapping[str, SoftwareAuthenticator] = field(default_factory=dict, repr=False)
     _running: list[Any] = field(default_factory=list, repr=False)
@@ -77,7 +76,7 @@ class EmbeddedStack:
         try:
             self._start_servers(kept)
             self._write_rules()
-            self._issue_tokens()
+            self.tokens = begin(self.settings(), PEOPLE)
             self.start_broker()
         except BaseException:
             self.stop()
@@ -94,20 +93,19 @@ class EmbeddedStack:
         return f"http://127.0.0.1:{self.port}"
 
     def settings(self) -> Settings:
-        """Return the settings that the broker's process runs with."""
-        return load_settings(**self._settings())
+        """Return the settings that the broker's process runs with; where it is two, those that set them up."""
+        return self.broker.settings()
 
     def start_broker(self) -> None:
-        """Start the broker's process and wait until it serves.
+        """Start the broker and wait until it serves.
 
         Raises:
             NotReady: it did not come up.
         """
-        self.broker.start()
-        self.broker.wait_until(self.is_ready)
+        self.broker.start(self.is_ready)
 
     def kill_broker(self) -> None:
-        """Kill the broker's process as a power cut would."""
+        """Kill the broker as a power cut would, both processes where it is two."""
         self.broker.kill()
 
     def is_ready(self) -> bool:
@@ -135,7 +133,7 @@ class EmbeddedStack:
 
     def log_key(self) -> str:
         """Return the log's public key as a vkey."""
-        return log_signer(self.settings()).verifier().vkey()
+        return self.broker.log_key()
 
     def _start_servers(self, kept: Kept | None) -> None:
         if kept is None:
@@ -168,13 +166,9 @@ class EmbeddedStack:
             write_kept(self.folder, self.postgres, self.openbao, self.vault)
         self.account: ProvisionedAws = provision(self.aws)
         self.port = urlsplit(self.vault.identity.public_url).port or free_port()
-        self.broker = Child(
-            name="broker",
-            command=[sys.executable, "-m", "countersign", "serve"],
-            log=self.folder / "broker.log",
-            environment=self._environment(),
-        )
-        self._running.append(_Broker(self.broker))
+        told = self._told()
+        self.broker = TwoHalves(self.folder, told, self.postgres) if self.apart else OneProcess(self.folder, told)
+        self._running.append(self.broker)
 
     def _write_rules(self) -> None:
         values = {"postgres_port": str(self.postgres.port), "reports_role": self.account.roles["reports"]}
@@ -186,65 +180,49 @@ class EmbeddedStack:
             text = Template(text).safe_substitute(values) + tables
             (self.folder / name).write_text(text, encoding="utf-8")
 
-    def _issue_tokens(self) -> None:
-        settings = self.settings()
-        store = open_store(settings)
-        found_rules(store, settings)
-        office = Office(store=store, rules=RuleReader(), randomness=os.urandom, nudge=lambda: None)
-        gate = Gate(office=office, tokens_allowed=settings.allow_tokens)
-        self.tokens = {person: gate.issue(person) for person in PEOPLE}
-        store.close()
-
-    def _settings(self) -> dict[str, Any]:
+    def _told(self) -> Told:
         assumer, revoker = self.account.settings.assumer, self.account.settings.revoker
-        return {
-            "mode": "embedded",
-            "allow_tokens": True,
-            "log_public": True,
-            "state_dir": str(self.folder / "broker"),
-            "catalog_path": str(self.folder / "catalog.toml"),
-            "directory_path": str(self.folder / "directory.toml"),
-            "listen_port": self.port,
-            "public_url": self.vault.identity.public_url,
-            "sweep_interval_s": SWEEP_EVERY_S,
-            "openbao": {
-                "addr": self.vault.address,
-                "role_id": self.vault.role_id,
-                "secret_id": self.vault.secret_id,
-                "audit_log": str(self.openbao.audit_log),
+        return Told(
+            both={
+                "mode": "embedded",
+                "catalog_path": str(self.folder / "catalog.toml"),
+                "directory_path": str(self.folder / "directory.toml"),
             },
-            "aws": {
-                "endpoint_url": self.aws.endpoint_url,
-                "region": self.account.settings.region,
-                "assumer": _keys(assumer.access_key_id, assumer.secret_access_key),
-                "revoker": _keys(revoker.access_key_id, revoker.secret_access_key),
+            people={
+                "allow_tokens": True,
+                "log_public": True,
+                "listen_port": self.port,
+                "public_url": self.vault.identity.public_url,
             },
-            "targets": {"orders-db": {"dsn": self.vault.target_dsn, "log": str(self.postgres.records)}},
-        }
+            issuer={
+                "sweep_interval_s": SWEEP_EVERY_S,
+                "openbao": {
+                    "addr": self.vault.address,
+                    "role_id": self.vault.role_id,
+                    "secret_id": self.vault.secret_id,
+                    "audit_log": str(self.openbao.audit_log),
+                },
+                "aws": {
+                    "endpoint_url": self.aws.endpoint_url,
+                    "region": self.account.settings.region,
+                    "assumer": _keys(assumer.access_key_id, assumer.secret_access_key),
+                    "revoker": _keys(revoker.access_key_id, revoker.secret_access_key),
+                },
+                "targets": {"orders-db": {"dsn": self.vault.target_dsn, "log": str(self.postgres.records)}},
+            },
+        )
 
-    def _environment(self) -> dict[str, str]:
-        """Return the broker's settings as its environment: secrets reach it without touching disk or arguments."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return kept | dict(_flat("COUNTERSIGN", self._settings()))
 
-
-@dataclass(frozen=True)
-class _Broker:
-    """The broker's process, stopped in good order."""
-
-    child: Child
-
-    def stop(self) -> None:
-        self.child.stop(signal.SIGTERM)
+def begin(settings: Settings, people: Iterable[str]) -> dict[str, str]:
+    """Bring the first rules into force, and return a bearer token by person."""
+    store = open_store(settings)
+    found_rules(store, settings)
+    office = Office(store=store, rules=RuleReader(), randomness=os.urandom, nudge=lambda: None)
+    gate = Gate(office=office, tokens_allowed=settings.allow_tokens)
+    tokens = {person: gate.issue(person) for person in people}
+    store.close()
+    return tokens
 
 
 def _keys(key_id: str | None, secret: str | None) -> dict[str, str]:
     return {"access_key_id": key_id or "", "secret_access_key": secret or ""}
-
-
-def _flat(prefix: str, table: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Spell settings as environment variables, tables as JSON."""
-    return [
-        (f"{prefix}_{key.upper()}", json.dumps(value) if isinstance(value, Mapping) else str(value))
-        for key, value in table.items()
-    ]

@@ -34,13 +34,20 @@ def serve(session: Session) -> None:
 
 @click.command(short_help="Run the embedded stack until Ctrl-C.")
 @click.option("--keep", is_flag=True, envvar="KEEP", help="Keep the state of an earlier run.")
+@click.option(
+    "--halves",
+    type=click.Choice(["one", "two"]),
+    default="one",
+    envvar="HALVES",
+    help="The broker as one process, or as two halves on PostgreSQL.",
+)
 @with_session
-def dev(session: Session, *, keep: bool) -> None:
+def dev(session: Session, *, keep: bool, halves: str) -> None:
     """Run OpenBao, PostgreSQL, an AWS emulator and a broker on this machine. With --json it prints one line when ready."""
     with _embedded():
         from countersign.embedded.dev import run_dev  # noqa: PLC0415 - loads the whole stack
 
-        code = run_dev(as_json=session.out.as_json, keep=keep)
+        code = run_dev(as_json=session.out.as_json, keep=keep, apart=halves == "two")
     click.get_current_context().exit(code)
 
 

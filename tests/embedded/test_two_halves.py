@@ -1,0 +1,179 @@
+"""Two halves as two real processes on one PostgreSQL, beside a real OpenBao: what each is told, and what comes of a death."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import psycopg
+import pytest
+from tests.cli.desk import Ran, run_here
+from tests.servers import Stack, running_stack
+
+from countersign.embedded.broker import DATABASE, LOGINS, Told, TwoHalves
+from countersign.embedded.demo.caller import Caller
+from countersign.embedded.processes import free_port
+from countersign.embedded.stack import begin
+
+PEOPLE = ("alice", "bob", "erin")
+ROLE = "arn:aws:iam::111122223333:role/countersign-target-reports"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """A broker in two halves, and who can call it."""
+
+    servers: Stack
+    broker: TwoHalves
+    port: int
+    tokens: dict[str, str]
+
+    def person(self, name: str) -> Caller:
+        return Caller(name=name, url=f"http://127.0.0.1:{self.port}", token=self.tokens[name])
+
+    def heard(self) -> str | None:
+        """Return what the half that faces people says of the other one; None while it does not answer that it is ready."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            said = json.load(answer)
+        except OSError:
+            return None
+        finally:
+            connection.close()
+        return str(said["checks"]["issuing half"]) if answer.status == http.client.OK else None
+
+    def asked(self, entitlement: str = "orders-db-read") -> dict[str, Any]:
+        body = {"entitlement": entitlement, "parameters": {}, "duration_s": 60, "reason": "stuck", "ticket": "OPS-1"}
+        made = self.person("alice").post("/requests", body)
+        assert made.status == 201, made
+        return dict(made.body)
+
+    def approved(self) -> str:
+        made = self.asked()
+        review = {"decision": "approve", "digest": made["digest"]}
+        reviewed = self.person("bob").post(f"/requests/{made['id']}/reviews", review)
+        assert (reviewed.status, reviewed.body["state"]) == (200, "approved"), reviewed
+        return str(reviewed.body["grant_id"])
+
+    def state(self, request_id: str) -> str:
+        return str(self.person("erin").get(f"/requests/{request_id}").body["state"])
+
+    def alive(self, half: str) -> Ran:
+        return run_here(["alive"], self.broker.environment(half))
+
+
+def until(holds: Callable[[], bool], *, within_s: float = 15.0) -> None:
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+    folder = tmp_path_factory.mktemp("two-halves")
+    with running_stack(folder) as servers:
+        vault, port = servers.vault, free_port()
+        values = {"postgres_port": str(servers.postgres.port), "reports_role": ROLE}
+        added = {"catalog.toml": vault.identity.issuer(), "directory.toml": vault.identity.principals()}
+        for name, tables in added.items():
+            text = resources.files("countersign.embedded").joinpath(name).read_text(encoding="utf-8")
+            (folder / name).write_text(Template(text).safe_substitute(values) + tables, encoding="utf-8")
+        told = Told(
+            both={
+                "mode": "embedded",
+                "catalog_path": str(folder / "catalog.toml"),
+                "directory_path": str(folder / "directory.toml"),
+            },
+            people={"allow_tokens": True, "listen_port": port, "public_url": f"http://localhost:{port}"},
+            issuer={
+                "sweep_interval_s": 0.25,
+                "openbao": {"addr": vault.address, "role_id": vault.role_id, "secret_id": vault.secret_id},
+                "targets": {"orders-db": {"dsn": vault.target_dsn}},
+            },
+        )
+        broker = TwoHalves(folder, told, servers.postgres)
+        made = Apart(servers=servers, broker=broker, port=port, tokens=begin(broker.settings(), PEOPLE))
+        broker.start(lambda: made.heard() is not None)
+        try:
+            yield made
+        finally:
+            broker.stop()
+
+
+def listening(pid: int) -> set[str]:
+    """Return the addresses, as the kernel writes them, on which a process listens."""
+    inodes = {
+        str(link.readlink())[8:-1]
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if link.is_symlink() and str(link.readlink()).startswith("socket:[")
+    }
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+    ]
+    return {row[1] for row in rows if row[3] == "0A" and row[9] in inodes}
+
+
+def test_one_half_listens_on_loopback_and_the_other_nowhere_and_each_has_a_login_of_its_own(apart: Apart) -> None:
+    people, issuer = apart.broker.half("people").pid, apart.broker.half("issuer").pid
+    assert people is not None
+    assert issuer is not None
+    assert listening(people) == {f"0100007F:{apart.port:04X}"}
+    assert listening(issuer) == set()
+    with psycopg.connect(apart.servers.postgres.dsn(DATABASE)) as connection:
+        users = connection.execute(
+            "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()", [DATABASE]
+        ).fetchall()
+    assert {name for (name,) in users} == set(LOGINS.values())
+
+
+def test_the_half_that_faces_people_is_told_nothing_that_opens_anything(apart: Apart, tmp_path: Path) -> None:
+    pid = apart.broker.half("people").pid
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    vault, issuing = apart.servers.vault, apart.broker.environment("issuer")
+    for secret in (vault.role_id, vault.secret_id, vault.target_dsn, issuing["COUNTERSIGN_DATABASE_URL"]):
+        assert secret.encode() not in environment
+    state = Path(apart.broker.environment("people")["COUNTERSIGN_STATE_DIR"])
+    assert not list(state.glob("*.key"))
+    assert (Path(issuing["COUNTERSIGN_STATE_DIR"]) / "log.key").stat().st_mode & 0o777 == 0o600
+    # Given the key all the same, or a login of a provider, it does not start.
+    own = dict(apart.broker.environment("people"))
+    with_key = own | {"COUNTERSIGN_LOG_KEY_PATH": str(tmp_path / "log.key")}
+    with_login = own | {"COUNTERSIGN_OPENBAO": issuing["COUNTERSIGN_OPENBAO"]}
+    for environment_of_a_mistake in (with_key, with_login):
+        ran = run_here(["serve"], environment_of_a_mistake)
+        assert (ran.code, "issuer half alone" in ran.err) == (2, True)
+
+
+def test_each_health_check_goes_by_its_own_half_and_needs_no_port(apart: Apart) -> None:
+    assert {half: apart.alive(half).code for half in LOGINS} == {"people": 0, "issuer": 0}
+    elsewhere = dict(apart.broker.environment("issuer")) | {"COUNTERSIGN_STATE_DIR": os.devnull}
+    assert run_here(["alive"], elsewhere).code == 7
+
+
+def test_with_the_issuing_half_dead_people_go_on_and_when_it_is_back_what_is_due_is_done(apart: Apart) -> None:
+    apart.broker.half("issuer").kill()
+    glance = apart.asked("orders-db-glance")  # lapses after two seconds, by somebody's sweep
+    grant = apart.approved()
+    assert apart.person("alice").get(f"/grants/{grant}").body["state"] == "open"
+    assert apart.person("alice").post(f"/grants/{grant}/draw").code == "order-required"
+    until(lambda: "not been heard" in str(apart.heard()))
+    assert apart.alive("people").code == 0
+    until(lambda: apart.alive("issuer").code == 7)
+    assert apart.state(glance["id"]) == "pending", "nobody sweeps"
+    apart.broker.start_issuer()
+    until(lambda: apart.state(glance["id"]) == "lapsed")
+    until(lambda: apart.heard() == "ok")
+    assert apart.alive("issuer").code == 0

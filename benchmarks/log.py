@@ -28,9 +28,9 @@ from countersign.auditlog.merkle import leaf_hash
 from countersign.auditlog.signer import Ed25519Signer
 from countersign.auditlog.tiles import LogDirectory, write_directory
 from countersign.auditlog.tree import Tree
-from countersign.domain.facts import LeaseEndAsked
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.lease import Lease
+from countersign.domain.lease_facts import LeaseEndAsked
 from countersign.providers.fake import FakeProvider
 from countersign.store import schema
 from countersign.store.log import read_head

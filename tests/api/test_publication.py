@@ -17,7 +17,7 @@ from countersign.auditlog.merkle import ProofRefused, verify_consistency
 from countersign.auditlog.proof import LogProof, verify_proof
 from countersign.auditlog.signer import Ed25519Signer
 from countersign.auditlog.tiles import LogDirectory, tiles_of
-from countersign.domain.facts import BrokerStarted
+from countersign.domain.broker_facts import BrokerStarted
 from countersign.service.publication import Publication
 from countersign.store import Store
 

@@ -3,87 +3,92 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 
 import pytest
+from tests.kinds import KINDS, MOMENT, SEALED, TEXT, Colour, example
 
-from countersign.domain import facts
 from countersign.domain.canonical import canonical
-from countersign.domain.facts import BROKER, Anomaly, Fact, LeaseIssued, RequestSubmitted, ReviewRecorded
+from countersign.domain.facts import BROKER, Fact
 from countersign.domain.ids import is_name
+from countersign.domain.lease_facts import Anomaly, LeaseIssued
 from countersign.domain.request import Sealed
+from countersign.domain.request_facts import RequestSubmitted, ReviewRecorded
 from countersign.domain.timestamps import NotATime
 
-TEXT = "free text that stays out of the log"
-SEALED = Sealed(text=TEXT, salt=b"\x07" * 16)
-MOMENT = datetime(2026, 11, 22, 22, 5, 0, 123_999, tzinfo=UTC)
 TAGS = {
-    "broker.started",
-    "rulebook.adopted",
-    "rulebook.proposed",
-    "rulebook.decided",
-    "clock.stepped",
-    "token.issued",
-    "token.revoked",
-    "person.disabled",
-    "request.submitted",
-    "review.recorded",
-    "request.decided",
     "act.refused",
-    "grant.opened",
+    "audit.asked",
+    "audit.read",
+    "audit.reviewed",
+    "break-glass.opened",
+    "break-glass.reviewed",
+    "break-glass.unreviewed",
+    "broker.started",
+    "campaign.closed",
+    "campaign.decided",
+    "campaign.started",
+    "checkpoint.clock",
+    "clock.stepped",
+    "counter.proposed",
+    "detectors.began",
+    "envelope.proposed",
+    "envelope.revoked",
+    "envelope.signed",
+    "finding.acknowledged",
+    "finding.raised",
     "grant.closed",
-    "lease.prepared",
-    "lease.reserved",
-    "lease.issued",
+    "grant.opened",
+    "issuer.groups-said",
+    "issuer.logout",
+    "lease.dead",
     "lease.end-asked",
     "lease.end-written",
+    "lease.idle",
+    "lease.issued",
     "lease.overdue",
-    "lease.dead",
+    "lease.prepared",
+    "lease.reserved",
+    "log.checked",
+    "membership.removed",
+    "notice.delivered",
+    "notice.failed",
+    "notice.unaddressed",
+    "passkey.enrolled",
+    "passkey.founded",
+    "passkey.proposed",
+    "passkey.removal-asked",
+    "passkey.removed",
+    "passkey.vouched",
+    "person.disabled",
     "provider.anomaly",
-    "stop.placed",
+    "records.began",
+    "records.gap",
+    "records.heard",
+    "records.silent",
+    "request.approved-automatically",
+    "request.decided",
+    "request.seen",
+    "request.submitted",
+    "review.recorded",
+    "rulebook.adopted",
+    "rulebook.decided",
+    "rulebook.proposed",
+    "rulebook.signed",
+    "rulebook.written",
+    "session.ended",
+    "session.opened",
+    "session.refresh-reused",
+    "sign-in.refused",
+    "stop.lift-asked",
     "stop.lifted",
-    "audit.asked",
+    "stop.placed",
+    "target.stopped",
+    "token.issued",
+    "token.revoked",
+    "trust.mismatched",
+    "witness.disputed",
 }
-
-
-class Colour(StrEnum):
-    RED = "red"
-
-
-def kinds(base: type[Fact] = Fact) -> Iterator[type[Fact]]:
-    for kind in base.__subclasses__():
-        if kind.__module__ == facts.__name__:
-            yield kind
-            yield from kinds(kind)
-
-
-KINDS = list(kinds())
-EXAMPLES: dict[object, object] = {
-    str: "text",
-    bool: True,
-    int: 5,
-    datetime: MOMENT,
-    Sealed: SEALED,
-    Mapping: {"at": MOMENT, "list": [1, (2,)], "colour": Colour.RED, "sealed": SEALED},
-    frozenset: frozenset({"b", "a"}),
-    tuple: ("bob", "carol"),
-}
-
-
-def example(kind: type[Fact]) -> Fact:
-    """Return a fact of a kind with a value of the right type in every field, optional ones included."""
-    hints = typing.get_type_hints(kind)
-    given = {}
-    for field in dataclasses.fields(kind):
-        hint = hints[field.name]
-        if isinstance(hint, types.UnionType):
-            hint = next(part for part in typing.get_args(hint) if part is not type(None))
-        given[field.name] = EXAMPLES[typing.get_origin(hint) or hint]
-    return kind(**given)  # type: ignore[arg-type]  # each field got a value of its own type
 
 
 def test_every_tag_is_known_and_used_once() -> None:

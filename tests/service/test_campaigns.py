@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from tests.auditlog.test_meaning import broken, meaning_of
 from tests.world import DIRECTORY, World
 
+from countersign.domain.broker_facts import BrokerStarted
 from countersign.domain.campaign import Ruling
-from countersign.domain.facts import BrokerStarted
 from countersign.domain.refusals import (
     AlreadyReviewed,
     ApprovalVoid,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from countersign.auditlog.signer import load_key_file
 from countersign.auditlog.tiles import partial_tiles_of, tiles_of
-from countersign.domain.facts import TokenIssued
+from countersign.domain.people_facts import TokenIssued
 from countersign.service.checkpoints import Checkpoints
 from countersign.service.evidence import Evidence
 from countersign.service.office import Office

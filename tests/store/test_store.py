@@ -16,7 +16,7 @@ from tests.world import Clock, World
 
 from countersign.auditlog.merkle import root_of
 from countersign.auditlog.signer import Ed25519Signer
-from countersign.domain.facts import BrokerStarted
+from countersign.domain.broker_facts import BrokerStarted
 from countersign.domain.refusals import Conflict, LogUnavailable
 from countersign.service.verification import verify_store
 from countersign.store import Store, schema

@@ -25,8 +25,9 @@ from countersign.config.halves import Half
 from countersign.config.logkeys import log_verifier
 from countersign.config.problems import ConfigError, Problem
 from countersign.config.settings import Settings
+from countersign.domain.broker_facts import BrokerStarted
 from countersign.domain.configured import Configured
-from countersign.domain.facts import BROKER, BrokerStarted
+from countersign.domain.facts import BROKER
 from countersign.providers.previews import make_previews
 from countersign.scheduler import Beat, Metronome
 from countersign.service.broker import Broker

@@ -24,7 +24,7 @@ from countersign.auditlog.report import Failure, Report
 from countersign.auditlog.witnessing import with_cosignatures
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.sources import Trust
-from countersign.domain.facts import RulebookAdopted
+from countersign.domain.rule_facts import RulebookAdopted
 from countersign.store import schema
 from countersign.store.engine import make_engine
 from countersign.store.witness_tables import cosignatures

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from countersign.domain.facts import Fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditAsked(Fact):
+    """Somebody asked the log a question, and was told of so many things."""
+
+    type = "audit.asked"
+    principal: str
+    question: str
+    about: Mapping[str, Any]
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)

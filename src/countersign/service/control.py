@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from countersign.domain.environment import Environment
-from countersign.domain.facts import PersonDisabled, StopLiftAsked, StopLifted, StopPlaced, TokenRevoked
 from countersign.domain.grant import Grant, GrantEvent
 from countersign.domain.ids import STOP
 from countersign.domain.lease import Cause
 from countersign.domain.people import Principal, Role
+from countersign.domain.people_facts import PersonDisabled, TokenRevoked
 from countersign.domain.refusals import Invalid, NotEligible, NotFound, NotPermitted, NotYours
 from countersign.domain.request import RequestEvent, RequestState, Sealed
+from countersign.domain.stop_facts import StopLiftAsked, StopLifted, StopPlaced
 from countersign.domain.timestamps import spell
 from countersign.service.endings import close_grant, decide_request
 from countersign.service.office import Office

@@ -12,8 +12,9 @@ from typing import Any
 
 import structlog
 
-from countersign.domain.facts import BROKER, LeaseDead, LeaseEndWritten, LeaseOverdue
+from countersign.domain.facts import BROKER
 from countersign.domain.lease import Cause, Lease, Sighting, Standing
+from countersign.domain.lease_facts import LeaseDead, LeaseEndWritten, LeaseOverdue
 from countersign.domain.refusals import Conflict
 from countersign.domain.timestamps import spell
 from countersign.providers.base import Answer, LeaseRef, Provider, ProviderTrouble

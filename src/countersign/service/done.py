@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from countersign.domain.facts import AuditAsked
 from countersign.domain.grant import Grant
 from countersign.domain.lease import Lease
 from countersign.domain.people import Principal, Role
+from countersign.domain.reading_facts import AuditAsked
 from countersign.domain.records import Outcome, SourceState, Use
 from countersign.domain.records_facts import RecordsGap
 from countersign.domain.refusals import Invalid, NotFound

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from countersign.domain.facts import GrantClosed, GrantOpened, LeaseEndAsked, LeasePrepared
 from countersign.domain.grant import Grant
+from countersign.domain.grant_facts import GrantClosed, GrantOpened
+from countersign.domain.lease_facts import LeaseEndAsked, LeasePrepared
 from countersign.domain.refusals import ApprovalVoid
 from countersign.domain.timestamps import read, spell
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from countersign.domain.facts import GrantClosed, LeaseEndAsked, RequestDecided
 from countersign.domain.grant import Grant, GrantEvent, GrantState
+from countersign.domain.grant_facts import GrantClosed
 from countersign.domain.lease import Cause, Lease, LeaseState
+from countersign.domain.lease_facts import LeaseEndAsked
 from countersign.domain.request import Request, RequestEvent, Sealed
+from countersign.domain.request_facts import RequestDecided
 from countersign.store import Tx
 
 LIVE = (LeaseState.PREPARED, LeaseState.ACTIVE)

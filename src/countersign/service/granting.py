@@ -5,8 +5,8 @@ from __future__ import annotations
 from countersign.domain.emergency import AfterReview, Emergency
 from countersign.domain.emergency_facts import BreakGlassOpened
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.facts import GrantOpened
 from countersign.domain.grant import Grant
+from countersign.domain.grant_facts import GrantOpened
 from countersign.domain.ids import GRANT
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import NotEligible, ReviewOutstanding

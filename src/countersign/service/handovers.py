@@ -12,7 +12,7 @@ from typing import Any
 
 from countersign.auditlog.note import Ed25519Verifier, parse_note
 from countersign.config.logkeys import log_verifier
-from countersign.domain.facts import RulebookAdopted
+from countersign.domain.rule_facts import RulebookAdopted
 from countersign.store import Tx
 
 LOOKED_AT = 200

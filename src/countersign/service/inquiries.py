@@ -14,8 +14,8 @@ from countersign.auditlog.meaning.glass import Glass, Glasses
 from countersign.auditlog.meaning.rulebooks import RULE_TYPES, rules_at
 from countersign.auditlog.meaning.stories import LeaseStory, Stories, Story
 from countersign.domain.entitlement import Factor
-from countersign.domain.facts import AuditAsked
 from countersign.domain.people import Directory, Principal, Role
+from countersign.domain.reading_facts import AuditAsked
 from countersign.domain.refusals import NotFound
 from countersign.domain.review import could_be_reached, eligible_for
 from countersign.domain.timestamps import spell

@@ -13,10 +13,11 @@ from datetime import timedelta
 import structlog
 
 from countersign.domain.canonical import digest
-from countersign.domain.facts import BROKER, LeaseIssued, LeasePrepared, LeaseReserved
+from countersign.domain.facts import BROKER
 from countersign.domain.grant import Grant
 from countersign.domain.ids import LEASE
 from countersign.domain.lease import PREPARED_FOR_AT_MOST, Cause, Lease, LeaseState
+from countersign.domain.lease_facts import LeaseIssued, LeasePrepared, LeaseReserved
 from countersign.domain.people import Principal
 from countersign.domain.refusals import (
     AlreadyDelivered,

@@ -19,9 +19,9 @@ import structlog
 
 from countersign.auditlog.leaf import NotALeaf, ending_of, fact_of
 from countersign.auditlog.merkle import Frontier, leaf_hash
-from countersign.domain.facts import PersonDisabled
 from countersign.domain.grant import Grant
 from countersign.domain.passkey_facts import PasskeyRemoved
+from countersign.domain.people_facts import PersonDisabled
 from countersign.domain.refusals import LogRewound, LogUnavailable
 from countersign.service import drawn
 from countersign.service.drawn import DrawBook

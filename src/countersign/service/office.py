@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from countersign.domain.canonical import digest
 from countersign.domain.configured import Configured
-from countersign.domain.facts import ActRefused
 from countersign.domain.ids import RANDOM_BYTES, make_id
 from countersign.domain.people import Principal
 from countersign.domain.refusals import Conflict, Invalid, KeyReused, LogUnavailable, NotFound, Refused, Stopped
 from countersign.domain.request import Sealed
+from countersign.domain.request_facts import ActRefused
 from countersign.domain.timestamps import spell
 from countersign.service.rules import RuleReader
 from countersign.store import Remembered, Store, Tx

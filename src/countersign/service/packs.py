@@ -9,8 +9,8 @@ from typing import IO, Any
 
 from countersign.auditlog.pack import PackRefused, Selection, write_pack
 from countersign.auditlog.pack.source import Opening
-from countersign.domain.facts import AuditAsked
 from countersign.domain.people import Principal, Role
+from countersign.domain.reading_facts import AuditAsked
 from countersign.domain.refusals import Limit, LogUnavailable
 from countersign.service.office import Office
 from countersign.service.publication import Publication

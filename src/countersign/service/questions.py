@@ -9,12 +9,12 @@ from typing import Any
 
 from countersign.domain.counter import CounterProposal
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.facts import ReviewRecorded
 from countersign.domain.grant import Grant, GrantState
 from countersign.domain.lease import Lease
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import Invalid, NotFound
 from countersign.domain.request import Request, RequestState
+from countersign.domain.request_facts import ReviewRecorded
 from countersign.domain.review import Quorum, Review, could_sign
 from countersign.providers.base import Preview
 from countersign.service.judgement import standing_of

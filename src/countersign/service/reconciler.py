@@ -13,7 +13,8 @@ from typing import Any
 import structlog
 
 from countersign.domain.canonical import digest
-from countersign.domain.facts import BROKER, Anomaly
+from countersign.domain.facts import BROKER
+from countersign.domain.lease_facts import Anomaly
 from countersign.providers.base import Provider, ProviderTrouble, Stray
 from countersign.service.office import Office
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from countersign.domain.counter import Less, judge_counter
 from countersign.domain.counter_facts import CounterProposed
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.facts import ReviewRecorded
 from countersign.domain.passkey import Assertion, review_challenge
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import (
@@ -21,6 +20,7 @@ from countersign.domain.refusals import (
     WrongState,
 )
 from countersign.domain.request import Request, RequestEvent
+from countersign.domain.request_facts import ReviewRecorded
 from countersign.domain.review import Decision, Review, eligible_for
 from countersign.service.automatic import approve_by_rule, authors_of_record
 from countersign.service.endings import decide_request

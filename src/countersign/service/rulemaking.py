@@ -14,7 +14,6 @@ from countersign.config.crosscheck import check_together
 from countersign.config.directory import parse_directory
 from countersign.config.problems import ConfigError, Severity
 from countersign.domain.entitlement import Catalog
-from countersign.domain.facts import ProposalDecided, ProposalSigned, RulebookAdopted, RulebookProposed
 from countersign.domain.ids import PROPOSAL
 from countersign.domain.passkey import Assertion, Word, rules_challenge
 from countersign.domain.passkey_facts import PasskeysFounded
@@ -31,6 +30,7 @@ from countersign.domain.refusals import (
     WrongDigest,
     WrongState,
 )
+from countersign.domain.rule_facts import ProposalDecided, ProposalSigned, RulebookAdopted, RulebookProposed
 from countersign.domain.trust import Trust
 from countersign.service.office import Office
 from countersign.service.provenance import are_signed, demand_author_s

@@ -19,12 +19,12 @@ from countersign.config.catalog import parse_catalog
 from countersign.config.directory import parse_directory
 from countersign.domain.entitlement import Catalog, Entitlement
 from countersign.domain.environment import Environment
-from countersign.domain.facts import BROKER, RulebookAdopted
+from countersign.domain.facts import BROKER
 from countersign.domain.issuer import GroupWord, withheld
 from countersign.domain.passkey_facts import PasskeysFounded
 from countersign.domain.people import Directory, Principal
 from countersign.domain.refusals import Invalid, NotEligible, RuleChanged, Stopped
-from countersign.domain.rule_facts import RulebookWritten
+from countersign.domain.rule_facts import RulebookAdopted, RulebookWritten
 from countersign.domain.rule_texts import batches, rows_between, sections_of
 from countersign.domain.trust import Trust
 from countersign.service.chains import NO_KEYS, ChainReader

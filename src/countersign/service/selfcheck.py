@@ -19,8 +19,9 @@ from countersign.auditlog.meaning.findings import Severity
 from countersign.auditlog.merkle import Frontier, leaf_hash
 from countersign.auditlog.report import Failure
 from countersign.domain.check_facts import LogChecked
-from countersign.domain.facts import BROKER, StopPlaced
+from countersign.domain.facts import BROKER
 from countersign.domain.ids import STOP
+from countersign.domain.stop_facts import StopPlaced
 from countersign.service.office import Office
 from countersign.store import Stop, Tx
 from countersign.store.log import LogHead

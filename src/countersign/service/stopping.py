@@ -15,8 +15,9 @@ import structlog
 
 from countersign.auditlog.leaf import Entry
 from countersign.domain.entitlement import Catalog
-from countersign.domain.facts import BROKER, StopPlaced
+from countersign.domain.facts import BROKER
 from countersign.domain.records_facts import TargetStopped
+from countersign.domain.stop_facts import StopPlaced
 from countersign.domain.timestamps import read
 from countersign.providers.base import ProviderTrouble, StopsTargets
 from countersign.service.followers import Unfinished

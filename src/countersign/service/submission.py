@@ -9,11 +9,11 @@ from typing import Any
 
 from countersign.domain.emergency import Emergency
 from countersign.domain.entitlement import Entitlement
-from countersign.domain.facts import RequestSubmitted
 from countersign.domain.ids import GRANT, LEASE, RANDOM_BYTES, REQUEST, make_id
 from countersign.domain.people import Principal
 from countersign.domain.refusals import Invalid, Limit
 from countersign.domain.request import Request, RequestState
+from countersign.domain.request_facts import RequestSubmitted
 from countersign.providers.base import Order, Preview, Previewer, Unfit
 from countersign.service.granting import demand_may_ask, refuse_while_owed
 from countersign.service.office import Office, refuse_if_stopped

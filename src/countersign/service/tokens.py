@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from countersign.domain.facts import BROKER, TokenIssued, TokenRevoked
+from countersign.domain.facts import BROKER
 from countersign.domain.people import Principal
+from countersign.domain.people_facts import TokenIssued, TokenRevoked
 from countersign.domain.refusals import Invalid, NotPermitted, Unauthenticated
 from countersign.domain.session import TokenUse
 from countersign.service.office import Office

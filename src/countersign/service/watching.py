@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from countersign.domain.facts import BROKER, Anomaly
+from countersign.domain.facts import BROKER
 from countersign.domain.lease import Cause, Lease
+from countersign.domain.lease_facts import Anomaly
 from countersign.domain.records import CLOCKS_MAY_DIFFER, Act, Outcome, Record, Use, Watch, Wrapping
 from countersign.service.endings import LIVE, end_lease
 from countersign.store import Tx

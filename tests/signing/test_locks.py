@@ -7,9 +7,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from tests.api.calling import Api
 from tests.quick import quick_world
 from tests.world import DIRECTORY
+
+from countersign.domain.refusals import Conflict
+from countersign.store import schema
 
 UNTIL = "2026-11-22T10:00:00.000Z"
 THREE = {
@@ -86,8 +90,33 @@ def test_a_lock_on_production_is_lifted_by_two_and_never_by_who_placed_it_alone(
     path = f"/v1/stops/{other}/lift"
     assert api.post("oscar", path).json()["lift_asked_by"] == "oscar"
     assert api.post("oscar", path).json()["code"] == "not-permitted"
+    assert api.post("olga", path).status_code == 200, "who placed it is a second person"
+    assert api.get("olga", "/v1/stops").json()["items"] == []
+
+
+def test_a_stop_without_an_end_is_lifted_by_another_than_who_placed_it(api: Api) -> None:
+    body = {"scope": "entitlement", "id": "orders-db-read", "reason": "look first"}
+    path = f"/v1/stops/{api.post('olga', '/v1/stop', json=body).json()['stop']['id']}/lift"
     assert api.post("olga", path).json()["code"] == "not-permitted"
-    assert api.post("frank", path).status_code == 200
+    assert "lift_asked_by" not in api.post("oscar", path).json()
+    assert api.get("olga", "/v1/stops").json()["items"] == []
+
+
+@pytest.mark.parametrize("columns", [{"lifted_by": "olga"}, {"lift_asked_by": "olga", "lifted_by": "olga"}])
+def test_the_table_lets_nobody_lift_alone(api: Api, columns: dict[str, str]) -> None:
+    stop = lock(api).json()["stop"]["id"]
+    with pytest.raises(Conflict), api.world.store.begin() as tx:
+        tx._connection.execute(sa.update(schema.stops).where(schema.stops.c.id == stop).values(**columns))
+
+
+def test_only_one_is_the_first_to_ask(api: Api) -> None:
+    lock(api)
+    with api.world.store.read() as tx:
+        [stop] = tx.stops()
+    with api.world.store.begin() as tx:
+        tx.ask_to_lift(stop, by="olga")
+    with pytest.raises(Conflict), api.world.store.begin() as tx:
+        tx.ask_to_lift(stop, by="oscar")
 
 
 @pytest.mark.parametrize("call", ["/v1/stop", "/v1/lock"])

@@ -8,25 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from countersign.domain.environment import Environment
 from countersign.domain.grant import Grant, GrantEvent
 from countersign.domain.ids import STOP
 from countersign.domain.lease import Cause
 from countersign.domain.people import Principal, Role
 from countersign.domain.people_facts import PersonDisabled, TokenRevoked
 from countersign.domain.refusals import Invalid, NotEligible, NotFound, NotPermitted, NotYours
-from countersign.domain.request import RequestEvent, RequestState, Sealed
+from countersign.domain.request import Sealed
 from countersign.domain.stop_facts import StopLiftAsked, StopLifted, StopPlaced
 from countersign.domain.timestamps import spell
-from countersign.service.endings import close_grant, decide_request
+from countersign.service.endings import close_grant
 from countersign.service.office import Office
+from countersign.service.reach import Reach, takes_two
 from countersign.service.rules import Rules
 from countersign.service.sessions import Sessions
 from countersign.service.sight import may_see
 from countersign.store import Stop, Tx
 
-SCOPES = ("all", "person", "entitlement", "provider")
-EVERYTHING = 1_000_000
 LONGEST_LOCK = timedelta(days=30)
 
 
@@ -82,41 +80,17 @@ class Control:
         return closed
 
     def stop(self, principal: Principal, *, scope: str, target: str | None, reason: str) -> Ended:
-        """Stop all access, or that of one person, entitlement or provider, until someone else lifts it.
+        """Stop all access, or that of one person, entitlement or provider, until someone else lifts it; what lives ends.
 
         Raises:
             NotPermitted: neither operator nor on call.
             Invalid: an unknown scope, or one without what it concerns.
         """
         with self.office.attempt(principal, act="stop", subject=target or scope), self.office.store.begin() as tx:
-            rules = self.office.rules.current(tx)
-            rules.directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
-            self._judge_scope(rules, scope, target)
-            sealed = self.office.seal(reason, field="reason")
-            stop = Stop(
-                id=self.office.new_id(STOP),
-                scope=scope,
-                target=target,
-                placed_by=principal.person,
-                placed_at=tx.now,
-            )
-            tx.add_stop(stop)
-            ended = self._end_all(
-                tx, rules, scope=scope, target=target, cause=Cause.STOPPED, actor=principal.person, reason=sealed
-            )
-            tx.record(
-                StopPlaced(
-                    actor=principal.person,
-                    subject=stop.id,
-                    principal=principal.id,
-                    scope=scope if target is None else f"{scope} {target}",
-                    reason=sealed,
-                    grants_revoked=ended[0],
-                    requests_ended=ended[1],
-                )
-            )
+            reach = self._reach(tx, principal, scope=scope, target=target)
+            placed = self._place(tx, principal, reach, reason=reason, until=None, ends=True)
         self.office.nudge()
-        return Ended(stop=stop, grants=ended[0], requests=ended[1])
+        return placed
 
     def lock(self, principal: Principal, *, scope: str, target: str, until: datetime, reason: str, ends: bool) -> Ended:
         """Stop reviews and draws of one person, entitlement or provider until a moment; what lives ends only if told to.
@@ -126,48 +100,21 @@ class Control:
             Invalid: an unknown scope, nothing that it concerns, or a moment that is past or too far off.
         """
         with self.office.attempt(principal, act="lock", subject=target), self.office.store.begin() as tx:
-            rules = self.office.rules.current(tx)
-            rules.directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
-            self._judge_scope(rules, scope, target)
+            reach = self._reach(tx, principal, scope=scope, target=target)
             if scope == "all" or not tx.now < until <= tx.now + LONGEST_LOCK:
                 raise Invalid(f"until must lie ahead, by at most {LONGEST_LOCK.days} days", field="until")
-            sealed = self.office.seal(reason, field="reason")
-            stop = Stop(
-                id=self.office.new_id(STOP),
-                scope=scope,
-                target=target,
-                placed_by=principal.person,
-                placed_at=tx.now,
-                until=until,
-            )
-            tx.add_stop(stop)
-            ended = (0, 0)
-            if ends:
-                ended = self._end_all(
-                    tx, rules, scope=scope, target=target, cause=Cause.STOPPED, actor=principal.person, reason=sealed
-                )
-            tx.record(
-                StopPlaced(
-                    actor=principal.person,
-                    subject=stop.id,
-                    principal=principal.id,
-                    scope=f"{scope} {target}",
-                    reason=sealed,
-                    grants_revoked=ended[0],
-                    requests_ended=ended[1],
-                    until=until,
-                )
-            )
+            placed = self._place(tx, principal, reach, reason=reason, until=until, ends=ends)
         self.office.nudge()
-        return Ended(stop=stop, grants=ended[0], requests=ended[1])
+        return placed
 
     def lift(self, principal: Principal, stop_id: str) -> Stop:
-        """Lift a stop that someone else placed; so two people stand behind every lifting.
+        """Lift a stop, or ask for it: two people stand behind every lifting, and never the person it concerns.
 
-        A lock on production is lifted by two: the first asks, and another than he and who placed it lifts.
+        A stop is lifted by another than who placed it. A lock on production is lifted by two who say so one after the other;
+        who placed it may be one of them.
 
         Raises:
-            NotPermitted: not operator nor on call, the one who placed it or asked first, or the person it concerns.
+            NotPermitted: not operator nor on call; the only one so far who stands behind it; or the person it concerns.
             NotFound: no such stop is in force.
         """
         with self.office.attempt(principal, act="lift", subject=stop_id), self.office.store.begin() as tx:
@@ -178,11 +125,11 @@ class Control:
                 raise NotFound(f"no stop {stop_id[:20]!r} is in force")
             if stop.scope == "person" and stop.target == principal.person:
                 raise NotPermitted("nobody lifts a stop of himself", rule="a different person lifts a stop")
-            if self._takes_two(rules, stop) and stop.lift_asked_by is None:
+            if stop.lift_asked_by is None and takes_two(stop, rules):
                 return self._ask_to_lift(tx, principal, stop)
-            if principal.person in {stop.placed_by, stop.lift_asked_by}:
+            if principal.person == (stop.lift_asked_by or stop.placed_by):
                 raise NotPermitted(
-                    "who placed a stop, or asked first to lift it, does not lift it",
+                    "who placed a stop, or asked to lift a lock, does not lift it alone",
                     rule="a different person lifts a stop",
                     hint=None
                     if stop.until is None
@@ -194,16 +141,41 @@ class Control:
             )
         return replace(stop, lift_asked_by=None)
 
-    def _takes_two(self, rules: Rules, stop: Stop) -> bool:
-        """Say whether a lock concerns production; what cannot be told does."""
-        if stop.until is None:
-            return False
-        concerned = [
-            each
-            for each in rules.catalog.entitlements.values()
-            if stop.scope == "person" or stop.target in {each.id, each.provider}
-        ]
-        return not concerned or any(each.environment is Environment.PRODUCTION for each in concerned)
+    def _reach(self, tx: Tx, principal: Principal, *, scope: str, target: str | None) -> Reach:
+        rules = self.office.rules.current(tx)
+        rules.directory.demand(principal, Role.OPERATOR, Role.ON_CALL)
+        reach = Reach(rules=rules, scope=scope, target=target)
+        reach.demand_known()
+        return reach
+
+    def _place(
+        self, tx: Tx, principal: Principal, reach: Reach, *, reason: str, until: datetime | None, ends: bool
+    ) -> Ended:
+        """Place a stop, with its own end or without; end what lives if told to."""
+        sealed = self.office.seal(reason, field="reason")
+        stop = Stop(
+            id=self.office.new_id(STOP),
+            scope=reach.scope,
+            target=reach.target,
+            placed_by=principal.person,
+            placed_at=tx.now,
+            until=until,
+        )
+        tx.add_stop(stop)
+        grants, requests = reach.end(tx, cause=Cause.STOPPED, actor=principal.person, reason=sealed) if ends else (0, 0)
+        tx.record(
+            StopPlaced(
+                actor=principal.person,
+                subject=stop.id,
+                principal=principal.id,
+                scope=reach.scope if reach.target is None else f"{reach.scope} {reach.target}",
+                reason=sealed,
+                grants_revoked=grants,
+                requests_ended=requests,
+                until=until,
+            )
+        )
+        return Ended(stop=stop, grants=grants, requests=requests)
 
     def _ask_to_lift(self, tx: Tx, principal: Principal, stop: Stop) -> Stop:
         tx.ask_to_lift(stop, by=principal.person)
@@ -245,9 +217,7 @@ class Control:
                         )
             Sessions(office=self.office).end_all(tx, tx.sessions_of(person), actor=principal.person, cause="disabled")
             tx.record(PersonDisabled(actor=principal.person, subject=person, principal=principal.id, reason=sealed))
-            grants, requests = self._end_all(
-                tx, rules, scope="person", target=person, cause=Cause.DISABLED, actor=principal.person, reason=sealed
-            )
+            grants, requests = self.end_person(tx, rules, person, actor=principal.person, reason=sealed)
         self.office.nudge()
         return Ended(stop=None, grants=grants, requests=requests)
 
@@ -256,42 +226,8 @@ class Control:
 
         The caller records why, and nudges once the transaction is over.
         """
-        return self._end_all(tx, rules, scope="person", target=person, cause=Cause.DISABLED, actor=actor, reason=reason)
-
-    def _end_all(
-        self, tx: Tx, rules: Rules, *, scope: str, target: str | None, cause: Cause, actor: str, reason: Sealed
-    ) -> tuple[int, int]:
-        def concerned(person: str, entitlement: str) -> bool:
-            found = rules.catalog.entitlements.get(entitlement)
-            return (scope, target) in {
-                ("all", None),
-                ("person", person),
-                ("entitlement", entitlement),
-                ("provider", found.provider if found else None),
-            }
-
-        grants = [g for g in tx.open_grants(scope=scope, target=target) if concerned(g.person, g.entitlement)]
-        for grant in grants:
-            close_grant(tx, grant, GrantEvent.REVOKE, cause=cause, actor=actor, reason=reason)
-        pending = [
-            r for r in tx.requests(state=RequestState.PENDING, limit=EVERYTHING) if concerned(r.person, r.entitlement)
-        ]
-        for request in pending:
-            decide_request(tx, request, RequestEvent.WITHDRAW, actor=actor)
-        return len(grants), len(pending)
-
-    def _judge_scope(self, rules: Rules, scope: str, target: str | None) -> None:
-        if scope not in SCOPES:
-            raise Invalid(f"scope must be one of: {', '.join(SCOPES)}", field="scope")
-        known = {
-            "person": rules.directory.persons.keys(),
-            "entitlement": rules.catalog.entitlements.keys(),
-            "provider": {e.provider for e in rules.catalog.entitlements.values()},
-        }
-        if scope == "all" and target is not None:
-            raise Invalid("a stop of all takes no id", field="id")
-        if scope != "all" and target not in known[scope]:
-            raise Invalid(f"there is no {scope} {str(target)[:63]!r}", field="id")
+        reach = Reach(rules=rules, scope="person", target=person)
+        return reach.end(tx, cause=Cause.DISABLED, actor=actor, reason=reason)
 
     def _seen(self, tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> Grant:
         grant = tx.grant(grant_id, lock=True)

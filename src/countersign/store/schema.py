@@ -277,7 +277,9 @@ stops = sa.Table(
     column("lift_asked_by", sa.String(63), nullable=True),
     column("lifted_by", sa.String(63), nullable=True),
     column("lifted_at", Moment, nullable=True),
-    sa.CheckConstraint("lifted_by IS NULL OR lifted_by <> placed_by", name="lifted_by_another"),
+    sa.CheckConstraint(
+        "lifted_by IS NULL OR lift_asked_by IS NOT NULL OR lifted_by <> placed_by", name="lifted_by_another"
+    ),
     sa.CheckConstraint("lifted_by IS NULL OR lifted_by <> lift_asked_by", name="lifted_by_two"),
     sa.CheckConstraint(
         "scope <> 'person' OR (coalesce(lifted_by, '') <> target AND coalesce(lift_asked_by, '') <> target)",

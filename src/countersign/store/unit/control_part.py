@@ -75,9 +75,17 @@ class ControlPart(Part):
             raise Conflict(f"{stop.id} is lifted already")
 
     def ask_to_lift(self, stop: Stop, *, by: str) -> None:
-        """Note the first of two who lift a stop."""
+        """Note the first of two who lift a stop.
+
+        Raises:
+            Conflict: somebody else was the first, or it is lifted.
+        """
         table = schema.stops
-        self._connection.execute(sa.update(table).where(table.c.id == stop.id).values(lift_asked_by=by))
+        query = sa.update(table).where(
+            table.c.id == stop.id, table.c.lift_asked_by.is_(None), table.c.lifted_at.is_(None)
+        )
+        if self._connection.execute(query.values(lift_asked_by=by)).rowcount != 1:
+            raise Conflict(f"somebody else asked to lift {stop.id} at the same moment", hint="lift it, as the second")
 
     def remembered(self, principal: str, key: str) -> Remembered | None:
         """Return what an idempotency key was first used for."""

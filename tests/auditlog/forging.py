@@ -101,7 +101,7 @@ def verified(log: Sequence[Row]) -> Report:
     """Verify bytes and meaning of a rebuilt log."""
     entries, head = rebuilt(log)
     check = MeaningCheck()
-    bytes_only = verify_entries(check.watch(entries), head=head, checkpoints=[], verifiers=[])
+    bytes_only = verify_entries(entries, head=head, checkpoints=[], verifiers=[], reader=check)
     assert bytes_only.ok, bytes_only.failures
     return check.joined(bytes_only)
 

@@ -21,7 +21,7 @@ VERSION = 1
 LARGEST_LEAF = 65_535
 """Bytes: an entry bundle (C2SP tlog-tiles) spells lengths in sixteen bits."""
 
-_KEYS = {"v", "type", "at", "actor", "subject", "data"}
+KEYS = frozenset({"v", "type", "at", "actor", "subject", "data"})
 
 Fact = Mapping[str, Any]
 """A leaf as JSON: `type`, `at`, `actor`, `subject`, `data`. Times stay texts; their one spelling sorts as they do."""
@@ -146,6 +146,11 @@ def fact_of(raw: bytes) -> Fact:
     return fact
 
 
+def spelled(value: object) -> bytes:
+    """Return the canonical bytes of what was read from a leaf; nothing is refused, for what has none was refused there."""
+    return _SPELLED(value)
+
+
 _Integer = Annotated[int, msgspec.Meta(ge=-LARGEST_EXACT_INTEGER, le=LARGEST_EXACT_INTEGER)]
 _Value: Any = str | _Integer | bool | None
 for _ in range(
@@ -179,8 +184,8 @@ def _read_any(raw: bytes) -> Fact:
         raise NotALeaf(f"not JSON of the accepted kind: {error}") from error
     if spelled != raw:
         raise NotALeaf("the bytes are not the canonical spelling of what they say")
-    if not isinstance(value, dict) or value.keys() != _KEYS or len(raw) > LARGEST_LEAF:
-        raise NotALeaf(f"a leaf is an object of {', '.join(sorted(_KEYS))}, at most {LARGEST_LEAF} bytes long")
+    if not isinstance(value, dict) or value.keys() != KEYS or len(raw) > LARGEST_LEAF:
+        raise NotALeaf(f"a leaf is an object of {', '.join(sorted(KEYS))}, at most {LARGEST_LEAF} bytes long")
     version, at = value["v"], value["at"]
     if version is True or version != VERSION or not isinstance(at, str):
         raise NotALeaf(f"v is {VERSION} and at is a time such as {EXAMPLE}")

@@ -13,7 +13,8 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from countersign import __version__
-from countersign.auditlog.meaning.ledger import Fact, moment
+from countersign.auditlog.leaf import Fact
+from countersign.auditlog.meaning.ledger import moment
 
 OCSF = "1.9.0"
 AUTHORIZE_SESSION, ENTITY, USER, LIFECYCLE, FINDING = 3003, 3004, 3007, 6002, 2004

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning import MeaningCheck
-from countersign.auditlog.meaning.ledger import Fact
 from countersign.auditlog.meaning.stories import LeaseStory, Stories
 from countersign.domain.timestamps import read, spell
 
@@ -116,9 +116,9 @@ class Replay(MeaningCheck):
         super().__init__()
         self._stories = Stories()
 
-    def feed(self, index: int, fact: Fact) -> None:
+    def feed(self, index: int, fact: Fact, leaf: bytes = b"") -> None:
         """Take the next fact; what is not as facts are is the judges' to tell."""
-        super().feed(index, fact)
+        super().feed(index, fact, leaf)
         try:
             self._stories.feed(index, fact)
         except (KeyError, TypeError, ValueError, AttributeError):

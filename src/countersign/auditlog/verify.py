@@ -29,13 +29,15 @@ checkpoints, but neither reads what a leaf says (`leaf-format`, `time-backwards`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Protocol
 
 from countersign.auditlog.anchors import Anchors, Head
-from countersign.auditlog.leaf import Entry, Leaf, NotALeaf
+from countersign.auditlog.leaf import Entry, Fact, NotALeaf, read_fact
 from countersign.auditlog.merkle import Frontier, leaf_hash, node_hash
 from countersign.auditlog.note import Verifier
 from countersign.auditlog.report import Findings, Report
+from countersign.domain.timestamps import read
 
 TOLERANCE = timedelta(seconds=1)
 """How far `at` may run backwards: writers' clocks differ a little, and a reset of more than this is an event."""
@@ -44,6 +46,18 @@ NodeLookup = Callable[[int, int], bytes | None]
 """Stored hash of node (level, index), where level 0 holds leaf hashes; None where none is stored."""
 
 _BLOCK = 256
+
+
+class Reader(Protocol):
+    """Somebody who is told what the entries say, each once and in their order."""
+
+    def feed(self, index: int, fact: Fact, leaf: bytes = b"") -> None:
+        """Take what the next entry says."""
+        ...
+
+    def read_misspelt(self, index: int, leaf: bytes) -> None:
+        """Take the bytes of an entry that is no leaf, or not in a leaf's spelling."""
+        ...
 
 
 def verify_entries(
@@ -55,6 +69,7 @@ def verify_entries(
     handovers: Sequence[str] = (),
     nodes: NodeLookup | None = None,
     tolerance: timedelta = TOLERANCE,
+    reader: Reader | None = None,
 ) -> Report:
     """Verify a log from its first entry on; `verify` in this module's docstring lists what is found.
 
@@ -66,6 +81,7 @@ def verify_entries(
         handovers: signed notes by which other keys may have come in; those by strangers say nothing.
         nodes: inner hashes that the store keeps, to be compared as well.
         tolerance: how far `at` may lie before the latest time seen.
+        reader: is told what the entries say, so that they are decoded once.
     """
     findings = Findings()
     anchors = Anchors(head=head, checkpoints=checkpoints, verifiers=verifiers, findings=findings, handovers=handovers)
@@ -80,9 +96,15 @@ def verify_entries(
                 entry.index, "leaf-hash", f"the bytes hash to {hashed.hex()}, stored is {entry.leaf_hash.hex()}"
             )
         try:
-            clock.check(entry.index, Leaf.decode(entry.leaf).at)
+            fact = read_fact(entry.leaf)
         except NotALeaf as error:
             findings.add(entry.index, "leaf-format", str(error))
+            if reader:
+                reader.read_misspelt(entry.index, entry.leaf)
+        else:
+            clock.check(entry.index, fact["at"])
+            if reader:
+                reader.feed(entry.index, fact, entry.leaf)
         if inner:
             inner.check(hashed)
         anchors.read(entry.index, entry.leaf)
@@ -135,13 +157,13 @@ class _Clock:
     def __init__(self, findings: Findings, tolerance: timedelta) -> None:
         self._findings = findings
         self._tolerance = tolerance
-        self._latest: datetime | None = None
+        self._latest = ""
 
-    def check(self, index: int, at: datetime) -> None:
-        if self._latest is None or at >= self._latest:
+    def check(self, index: int, at: str) -> None:
+        if at >= self._latest:  # their one spelling sorts as the times do
             self._latest = at
-        elif self._latest - at > self._tolerance:
-            self._findings.add(index, "time-backwards", f"{at} lies {self._latest - at} before the latest time seen")
+        elif (step := read(self._latest) - read(at)) > self._tolerance:
+            self._findings.add(index, "time-backwards", f"{read(at)} lies {step} before the latest time seen")
             self._latest = at
 
 

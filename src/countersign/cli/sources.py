@@ -54,11 +54,12 @@ class Trust:
         if self.cosigned is not None:
             entries = self.cosigned.watch(entries)
         report = verify_entries(
-            entries if self.meaning is None else self.meaning.watch(entries),
+            entries,
             head=head,
             checkpoints=self.with_found(found),
             verifiers=self.verifiers,
             handovers=handovers if self.verifiers else (),
+            reader=self.meaning,
         )
         report = self.demand_cosigned(report, found)
         return report if self.meaning is None else self.meaning.joined(report)

@@ -31,7 +31,6 @@ def spell(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@lru_cache(maxsize=_KEPT)
 def read(text: str) -> datetime:
     """Return the moment that `text` spells.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
-from countersign.auditlog.leaf import Entry
+from countersign.auditlog.leaf import Entry, fact_of
 from countersign.auditlog.meaning.detectors import VERSION, Detectors
 from countersign.auditlog.meaning.findings import Finding, Severity
 from countersign.domain.facts import BROKER
@@ -53,7 +52,7 @@ class Detecting:
         found: list[Finding] = []
         try:
             for entry in entries:
-                found += self._detectors.feed(entry.index, json.loads(entry.leaf))
+                found += self._detectors.feed(entry.index, fact_of(entry.leaf))
             self._raise(found, since=first)
         except BaseException:
             self._detectors, self._next = Detectors(), 0  # it knows more than is recorded: read all of it again
@@ -64,7 +63,7 @@ class Detecting:
     def _read_until(self, first: int) -> None:
         begun = time.monotonic()
         for entry in self.store.entries(start=self._next, end=first):
-            self._detectors.feed(entry.index, json.loads(entry.leaf))
+            self._detectors.feed(entry.index, fact_of(entry.leaf))
             self._next = entry.index + 1
             if time.monotonic() - begun > READING_S:
                 raise Unfinished(f"reading what was written before: {self._next} of {first} entries")
@@ -73,7 +72,7 @@ class Detecting:
         with self.store.read() as tx:
             fresh = [finding for finding in found if tx.finding(finding.id) is None]
             known = any(
-                json.loads(row["leaf"])["data"]["version"] == VERSION for row in tx.facts(type_=DetectorsBegan.type)
+                fact_of(row["leaf"])["data"]["version"] == VERSION for row in tx.facts(type_=DetectorsBegan.type)
             )
         if not fresh and known:
             return

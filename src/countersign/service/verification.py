@@ -26,11 +26,12 @@ def verify_store(
     with store.read() as tx:
         head = tx.head()
         signed = tx.checkpoints()
-    check, entries = MeaningCheck(), store.entries(end=head.size)
+    check = MeaningCheck() if meaning else None
     report = verify_entries(
-        check.watch(entries) if meaning else entries,
+        store.entries(end=head.size),
         head=Head(size=head.size, root=head.root),
         checkpoints=[*signed, *checkpoints],
         verifiers=verifiers,
+        reader=check,
     )
-    return check.joined(report) if meaning else report
+    return report if check is None else check.joined(report)

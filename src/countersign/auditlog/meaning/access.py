@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
 from countersign.auditlog.meaning.habits import slide
-from countersign.auditlog.meaning.ledger import Fact, moment
+from countersign.auditlog.meaning.ledger import moment
 from countersign.auditlog.meaning.notebook import OPERATORS, Notebook
 from countersign.domain.people import Role
 
@@ -74,9 +75,12 @@ class Access:
         self.grants[fact["subject"]] = _Grant(entitlement=entitlement, person=person, duration=duration)
         self.began = self.began or at
         self.had.setdefault(person, {})[entitlement] = (at, index)
-        times = self.taken.setdefault((person, entitlement), deque())
+        times = self.taken.get((person, entitlement))
+        if times is None:
+            times = self.taken[person, entitlement] = deque()
         slide(times, (at, index), DAY)
-        if len(times) >= limits.grants_per_day:
+        is_frequent = len(times) >= limits.grants_per_day
+        if is_frequent and self.notebook.is_untold(at, "frequent-grants", person, entitlement):
             detail = f"{person} had {entitlement} {len(times)} times within a day"
             self.notebook.once(
                 index, "frequent-grants", Severity.LOW, detail,

@@ -6,9 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
 from countersign.auditlog.meaning.habits import slide
-from countersign.auditlog.meaning.ledger import SKEW, Fact
+from countersign.auditlog.meaning.ledger import SKEW
 from countersign.auditlog.meaning.notebook import OPERATORS, Notebook
 from countersign.domain.timestamps import spell
 

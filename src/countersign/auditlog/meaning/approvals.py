@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 
-from countersign.auditlog.meaning.ledger import Fact, Ledger, OpenGrant, OpenRequest, past
+from countersign.auditlog.leaf import Fact, spelled
+from countersign.auditlog.meaning.ledger import Ledger, OpenGrant, OpenRequest, past
 from countersign.domain.request import DIGEST_LABEL
 
 _LABEL = DIGEST_LABEL.encode("ascii") + b"\n"
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 STATES = ("approved", "denied", "withdrawn", "lapsed")
 
 
@@ -27,7 +26,7 @@ class Approvals:
         if name in ledger.requests or name in ledger.over:
             ledger.broken(index, "request-twice", f"{name} was submitted before")
             return
-        digest = hashlib.sha256(_LABEL + _ENCODER.encode(statement).encode()).hexdigest()
+        digest = hashlib.sha256(_LABEL + spelled(statement)).hexdigest()
         said = (name, fact["actor"], data["reason"], data["ticket"])
         if digest != data["digest"]:
             ledger.broken(index, "digest-mismatch", f"the statement of {name} has the digest {digest}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from countersign.auditlog.meaning.ledger import Fact, Ledger
+from countersign.auditlog.leaf import Fact
+from countersign.auditlog.meaning.ledger import Ledger
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from countersign.auditlog.meaning.ledger import Fact, Ledger
+from countersign.auditlog.leaf import Fact
+from countersign.auditlog.meaning.ledger import Ledger
 
 
 @dataclass(slots=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from countersign.auditlog.leaf import Entry
+from countersign.auditlog.leaf import KEYS, Fact, NotALeaf, fact_of, read_fact
 from countersign.auditlog.meaning.approvals import Approvals
 from countersign.auditlog.meaning.automatic import Automatic
 from countersign.auditlog.meaning.campaigns import Campaigns
@@ -15,13 +14,14 @@ from countersign.auditlog.meaning.counters import Counters
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.emergencies import Emergencies
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
-from countersign.auditlog.meaning.ledger import Fact, Ledger, past
+from countersign.auditlog.meaning.ledger import Ledger, past
 from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
 from countersign.auditlog.meaning.outside import Outside
 from countersign.auditlog.meaning.raised import Raised
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 from countersign.auditlog.meaning.signatures import Genesis, Signatures
+from countersign.auditlog.meaning.watching import Here, Watching
 from countersign.auditlog.report import Failure, Report
 
 GRACE = timedelta(seconds=60)
@@ -56,9 +56,6 @@ UNJUDGED = frozenset(
 )
 """Types that say nothing which another entry could contradict."""
 
-_decode = json.JSONDecoder().raw_decode
-"""Canonical bytes begin and end with their value: there is no white space to be skipped, which saves a fifth of the time."""
-
 Judge = Callable[[int, Fact], None]
 
 
@@ -68,9 +65,16 @@ class MeaningCheck:
     Args:
         thresholds: from where on what is honestly recorded is a finding.
         genesis: the first rules, if whoever verifies brings them along.
+        watching: where the detectors run; in this process, where nothing is said.
     """
 
-    def __init__(self, thresholds: Thresholds = DEFAULT, *, genesis: Genesis | None = None) -> None:
+    def __init__(
+        self,
+        thresholds: Thresholds = DEFAULT,
+        *,
+        genesis: Genesis | None = None,
+        watching: Watching | None = None,
+    ) -> None:
         self._ledger = ledger = Ledger(thresholds=thresholds)
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
@@ -78,7 +82,9 @@ class MeaningCheck:
         automatic = Automatic(ledger=ledger, rules=rules)
         outside, campaigns = Outside(ledger=ledger), Campaigns(ledger=ledger)
         signatures = Signatures(ledger=ledger, genesis=genesis)
-        self._raised = raised = Raised(ledger=ledger, detectors=Detectors(thresholds, rules=rules))
+        self._raised = raised = Raised(ledger=ledger)
+        self._watching = watching or Here(detectors=Detectors(thresholds, rules=rules))
+        self._others: tuple[Judge, ...] = (self._other,)
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
         self._judges: dict[str, tuple[Judge, ...]] = {
@@ -158,37 +164,38 @@ class MeaningCheck:
 
     def habits(self) -> list[Finding]:
         """Return what the detectors found so far, in the order of the entries."""
-        return self._raised.detectors.finish()
+        return [finding for finding, _ in self._watching.found()]
 
-    def feed(self, index: int, fact: Fact) -> None:
-        """Take the next fact, as the JSON of its leaf."""
+    def feed(self, index: int, fact: Fact, leaf: bytes = b"") -> None:
+        """Take the next fact, as the JSON of its leaf, and the leaf's bytes where they are at hand."""
         try:
             self._ledger.at = max(self._ledger.at, fact["at"])
-            for judge in self._judges.get(fact["type"], (self._other,)):
+            for judge in self._judges.get(fact["type"], self._others):
                 judge(index, fact)
-            self._raised.watch(index, fact)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._ledger.broken(
                 index, "fact-shape", f"not what an entry of its type says: {type(error).__name__}: {error}"
             )
+        self._watching.watch(index, fact, leaf)
 
     def read(self, index: int, leaf: bytes) -> None:
-        """Take the next fact, as the bytes of its leaf."""
+        """Take the next fact, as the bytes of its leaf; of bytes in another spelling than a leaf's, also what they say."""
         try:
-            text = leaf.decode("utf-8")
-            fact, end = _decode(text)
-        except (ValueError, RecursionError):
-            text, fact, end = "", {}, -1
-        if end != len(text):
-            self._ledger.broken(index, "leaf-format", "the bytes are no JSON")
+            fact = read_fact(leaf)
+        except NotALeaf as wrong:
+            self._ledger.broken(index, "leaf-format", str(wrong))
+            self.read_misspelt(index, leaf)
             return
-        self.feed(index, fact)
+        self.feed(index, fact, leaf)
 
-    def watch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Pass entries on, and read each on its way."""
-        for entry in entries:
-            self.read(entry.index, entry.leaf)
-            yield entry
+    def read_misspelt(self, index: int, leaf: bytes) -> None:
+        """Take what bytes say that are in no leaf's spelling, where they say it as a leaf does."""
+        try:
+            fact = fact_of(leaf)
+        except NotALeaf:
+            return
+        if fact.keys() >= KEYS:
+            self.feed(index, fact, leaf)
 
     def finish(self) -> list[Finding]:
         """Judge what stands open at the log's last entry, and return all that was found, in the order of the entries."""
@@ -196,7 +203,7 @@ class MeaningCheck:
         try:
             self._judge_open()
             self._emergencies.finish()
-            self._raised.finish()
+            self._raised.finish(self._watching.found())
         except (TypeError, ValueError) as error:
             ledger.broken(0, "fact-shape", f"a time that is none: {error}")
         return sorted(ledger.findings, key=lambda finding: finding.index)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from countersign.auditlog.meaning.ledger import Fact, Ledger
+from countersign.auditlog.leaf import Fact
+from countersign.auditlog.meaning.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

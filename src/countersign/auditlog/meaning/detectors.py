@@ -33,13 +33,14 @@ A habit is told of when it shows, and again when the window has passed and it st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.access import Access
 from countersign.auditlog.meaning.alarms import Alarms
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Thresholds
 from countersign.auditlog.meaning.habits import Habits
-from countersign.auditlog.meaning.ledger import Fact, moment
+from countersign.auditlog.meaning.ledger import moment
 from countersign.auditlog.meaning.notebook import Notebook
 from countersign.auditlog.meaning.rulebooks import RULE_TYPES, Rulebooks
 
@@ -69,7 +70,8 @@ class Detectors:
         self._alarms = alarms = Alarms(notebook=notebook)
         habits = Habits(notebook=notebook)
         self._all: list[Finding] = []
-        self._minute = self._day = ""
+        self._spelled = self._minute = self._day = ""
+        self._at = datetime.min.replace(tzinfo=UTC)
         self._judges: dict[str, tuple[Judge, ...]] = {
             "request.submitted": (habits.submitted, access.submitted, alarms.submitted),
             "request.seen": (habits.seen,),
@@ -90,6 +92,7 @@ class Detectors:
             "clock.stepped": (alarms.stepped,),
             "broker.started": (alarms.started,),
             "log.checked": (alarms.checked,),
+            **dict.fromkeys(RULE_TYPES, (self._learned,)),
         }
 
     def feed(self, index: int, fact: Fact) -> Sequence[Finding]:
@@ -110,13 +113,14 @@ class Detectors:
 
     def _take(self, index: int, fact: Fact) -> None:
         kind, spelled = fact["type"], fact["at"]
-        judges = self._judges.get(kind)
-        is_rule = kind in RULE_TYPES
+        judges = self._judges.get(kind, ())
         is_new_minute = spelled[:MINUTE] != self._minute
-        if not (judges or is_rule or is_new_minute or index != self._alarms.expected):
+        if not (judges or is_new_minute or index != self._alarms.expected):
             self._alarms.expected = index + 1
             return
-        at = moment(spelled)
+        if spelled != self._spelled:
+            self._at, self._spelled = moment(spelled), spelled
+        at = self._at
         self._alarms.follow(index, at)
         if is_new_minute:
             self._minute = spelled[:MINUTE]
@@ -124,8 +128,9 @@ class Detectors:
             if spelled[:DAY] != self._day:
                 self._day = spelled[:DAY]
                 self._access.day(index, at)
-        if is_rule:
-            self._notebook.learn(index, fact)
-            self._access.adopted(at)
-        for judge in judges or ():
+        for judge in judges:
             judge(index, fact, at)
+
+    def _learned(self, index: int, fact: Fact, at: datetime) -> None:
+        self._notebook.learn(index, fact)
+        self._access.adopted(at)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
-from countersign.auditlog.meaning.ledger import Fact, Ledger, OpenRequest, past
+from countersign.auditlog.meaning.ledger import Ledger, OpenRequest, past
 from countersign.domain.canonical import digest
 
 FEWEST_SIGNERS = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from countersign.auditlog.meaning.ledger import Fact
+from countersign.auditlog.leaf import Fact
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity, Thresholds
-from countersign.auditlog.meaning.ledger import Fact
 from countersign.auditlog.meaning.notebook import Notebook
 
 HOUR = timedelta(hours=1)
@@ -20,16 +20,36 @@ MOST_EVIDENCE = 60
 class _Habit:
     """The latest decisions of one approver, as many as are judged together: seconds, whether a mere yes, and when."""
 
-    waits: deque[tuple[float, int]]
-    silent: deque[tuple[bool, int]]
+    limits: Thresholds
+    waits: deque[tuple[float, int]] = field(default_factory=deque)
+    silent: deque[tuple[bool, int]] = field(default_factory=deque)
     times: deque[tuple[datetime, int]] = field(default_factory=deque)
+    quick: int = 0
+    mere: int = 0
 
-    def fitted(self, limits: Thresholds) -> None:
-        """Judge as many together as the thresholds now say."""
-        if self.waits.maxlen != limits.hasty_over:
-            self.waits = deque(self.waits, maxlen=limits.hasty_over)
-        if self.silent.maxlen != limits.rubber_over:
-            self.silent = deque(self.silent, maxlen=limits.rubber_over)
+    def judged_by(self, limits: Thresholds) -> _Habit:
+        """Return the same decisions, as many as these thresholds judge together."""
+        found = _Habit(limits=limits, times=self.times)
+        for wait in self.waits:
+            found.waited(*wait)
+        for silent in self.silent:
+            found.decided(*silent)
+        return found
+
+    def waited(self, seconds: float, index: int) -> None:
+        """Add how long one decision took; `quick` counts those that were too soon."""
+        hasty = self.limits.hasty.total_seconds()
+        self.waits.append((seconds, index))
+        self.quick += seconds < hasty
+        if len(self.waits) > self.limits.hasty_over:
+            self.quick -= self.waits.popleft()[0] < hasty
+
+    def decided(self, is_mere_yes: bool, index: int) -> None:  # noqa: FBT001 - a value that is kept, not a choice
+        """Add whether one decision was a yes without a word; `mere` counts them."""
+        self.silent.append((is_mere_yes, index))
+        self.mere += is_mere_yes
+        if len(self.silent) > self.limits.rubber_over:
+            self.mere -= self.silent.popleft()[0]
 
 
 @dataclass(slots=True)
@@ -70,18 +90,21 @@ class Habits:
         limits, person, name = self.notebook.limits, fact["actor"], fact["subject"]
         habit = self.habits.get(person)
         if habit is None:
-            habit = self.habits[person] = _Habit(waits=deque(), silent=deque())
-        habit.fitted(limits)
+            habit = self.habits[person] = _Habit(limits=limits)
+        elif habit.limits is not limits:
+            habit = self.habits[person] = habit.judged_by(limits)
         begun = self.looked.get((name, person), self.asked.get(name))
         if begun is not None:
-            habit.waits.append(((at - begun).total_seconds(), index))
-        habit.silent.append((fact["data"]["decision"] == "approve" and fact["data"]["comment"] is None, index))
+            habit.waited((at - begun).total_seconds(), index)
+        habit.decided(fact["data"]["decision"] == "approve" and fact["data"]["comment"] is None, index)
         slide(habit.times, (at, index), HOUR)
         self._judge(index, person, habit, at)
 
     def _judge(self, index: int, person: str, habit: _Habit, at: datetime) -> None:
         notebook, limits = self.notebook, self.notebook.limits
-        if len(habit.waits) == limits.hasty_over:
+        # A median below a limit needs half of the values below it; few approvers come near, and sorting is dear.
+        is_near = len(habit.waits) == limits.hasty_over <= 2 * habit.quick
+        if is_near and notebook.is_untold(at, "hasty-approver", person):
             usual = median(wait for wait, _ in habit.waits)
             if usual < limits.hasty.total_seconds():
                 detail = f"{person} decides within {usual:.0f} s"
@@ -90,15 +113,15 @@ class Habits:
                     index, "hasty-approver", Severity.MEDIUM, detail,
                     at=at, about=[person], persons=[person], evidence=evidence,
                 )  # fmt: skip
-        silent = sum(mere for mere, _ in habit.silent)
-        if len(habit.silent) == limits.rubber_over and silent > limits.rubber_rate * limits.rubber_over:
-            detail = f"{person} approved {silent} of {len(habit.silent)}"
+        is_stamp = len(habit.silent) == limits.rubber_over and habit.mere > limits.rubber_rate * limits.rubber_over
+        if is_stamp and notebook.is_untold(at, "rubber-stamp", person):
+            detail = f"{person} approved {habit.mere} of {len(habit.silent)}"
             evidence = (where for _, where in habit.silent)
             notebook.once(
                 index, "rubber-stamp", Severity.MEDIUM, detail,
                 at=at, about=[person], persons=[person], evidence=evidence,
             )  # fmt: skip
-        if len(habit.times) > limits.decisions_per_hour:
+        if len(habit.times) > limits.decisions_per_hour and notebook.is_untold(at, "tired-approver", person):
             detail = f"{person} decided {len(habit.times)} within an hour"
             evidence = (where for _, where in habit.times)
             notebook.once(
@@ -111,7 +134,10 @@ class Habits:
         data, person = fact["data"], fact["data"]["person"]
         for approver in data["approvers"]:
             self.approvals.append((at, approver, person, index))
-            self.between.setdefault((approver, person), deque()).append(index)
+            between = self.between.get((approver, person))
+            if between is None:
+                between = self.between[approver, person] = deque()
+            between.append(index)
             self.signed[approver] = self.signed.get(approver, 0) + 1
         while self.approvals and self.approvals[0][0] <= at - self.notebook.limits.window:
             _, approver, asker, _ = self.approvals.popleft()

@@ -6,15 +6,10 @@ These records are moved in place: a replay holds one of each thing, and a millio
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from countersign.auditlog.meaning.findings import Finding, Severity, Thresholds
-
-Fact = Mapping[str, Any]
-"""A leaf as JSON: `type`, `at`, `actor`, `subject`, `data`. Times stay texts; their one spelling sorts as they do."""
 
 SKEW = timedelta(seconds=5)
 """How far an entry's time may lie behind the moment at which its act was judged: a transaction waited for its turn."""
@@ -143,7 +138,7 @@ def moment(text: str) -> datetime:
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError("a time without a zone")
-    return found.astimezone(UTC)
+    return found if found.tzinfo is UTC else found.astimezone(UTC)
 
 
 def past(at: str, limit: str, *, by: timedelta = SKEW) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
-from countersign.auditlog.meaning.ledger import Fact, Ledger, OpenGrant, OpenLease, moment, past
+from countersign.auditlog.meaning.ledger import Ledger, OpenGrant, OpenLease, moment, past
 
 NEVER_SERVED = frozenset({"undelivered", "outcome-unknown", "failed"})
 """Causes of leases whose credential never reached the requester; only these give a draw back."""

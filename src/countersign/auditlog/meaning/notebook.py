@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
-from countersign.auditlog.meaning.ledger import Fact, Ledger
+from countersign.auditlog.meaning.ledger import Ledger
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 
 AUDITORS, OPERATORS = "role:auditor", "role:operator"
@@ -34,8 +35,7 @@ class Notebook:
     def learn(self, index: int, fact: Fact) -> None:
         """Take a fact that says what the rules are, and with them the thresholds."""
         if not self.is_told:
-            tell = {"rulebook.written": self.rules.wrote, "rulebook.adopted": self.rules.adopted}
-            tell.get(fact["type"], self.rules.disabled)(index, fact)
+            self.rules.learn(index, fact)
         if fact["type"] == "rulebook.adopted":
             trust = self.rules.now.sections.get("catalog/trust", {}) if self.rules.now else {}
             said = trust.get("thresholds") if isinstance(trust, Mapping) else None
@@ -85,8 +85,11 @@ class Notebook:
         owner: str = AUDITORS,
     ) -> None:
         """Note a habit when it shows, and again only when the window has passed and it still does."""
-        key = (code, *about)
-        told = self.told.get(key)
-        if told is None or at - told > self.limits.window:
-            self.told[key] = at
+        if self.is_untold(at, code, *about):
+            self.told[code, *about] = at
             self.note(index, code, severity, detail, persons=persons, evidence=evidence, owner=owner)
+
+    def is_untold(self, at: datetime, code: str, *about: str) -> bool:
+        """Say whether a habit was not told of within the window. Who has one shows it with every entry, and looking is dear."""
+        told = self.told.get((code, *about))
+        return told is None or at - told > self.limits.window

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
-from countersign.auditlog.meaning.ledger import Fact, Ledger
+from countersign.auditlog.meaning.ledger import Ledger
 
 MOST_OFFSET_MS = 2000
 

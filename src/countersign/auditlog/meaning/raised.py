@@ -1,13 +1,16 @@
-"""Findings in a replay: the detectors run again, and what they find is compared with what was raised."""
+"""Findings in a replay: what the detectors find again is compared with what was raised."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from countersign.auditlog.meaning.detectors import VERSION, Detectors
+from countersign.auditlog.leaf import Fact
+from countersign.auditlog.meaning.detectors import VERSION
 from countersign.auditlog.meaning.findings import Severity
-from countersign.auditlog.meaning.ledger import Fact, Ledger, past
+from countersign.auditlog.meaning.ledger import Ledger, past
+from countersign.auditlog.meaning.watching import Found
 
 WITHIN = timedelta(hours=1)
 """How long raising a finding may take: the detectors may have been down with everything else."""
@@ -23,16 +26,9 @@ class Raised:
     """
 
     ledger: Ledger
-    detectors: Detectors
     since: int | None = None
     raised: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     ours: set[str] = field(default_factory=set)
-    at: dict[str, str] = field(default_factory=dict)
-
-    def watch(self, index: int, fact: Fact) -> None:
-        """Let the detectors read on."""
-        for finding in self.detectors.feed(index, fact):
-            self.at[finding.id] = fact["at"]
 
     def began(self, index: int, fact: Fact) -> None:
         """From here on what they find is raised."""
@@ -57,21 +53,20 @@ class Raised:
         elif person in self.raised[name][1]:
             self.ledger.broken(index, "finding-own", f"{person} acknowledged {name}, which concerns {person}")
 
-    def finish(self) -> None:
-        """Compare what was raised with what the detectors find."""
-        given = self.detectors.finish()
-        known = {finding.id for finding in given}
+    def finish(self, found: Sequence[Found]) -> None:
+        """Compare what was raised with what the detectors found."""
+        known = {finding.id for finding, _ in found}
         for name in sorted(self.ours - known):
             index = self.raised[name][0]
             self.ledger.broken(index, "finding-unfounded", f"{name} was raised, and the entries before do not show it")
         if self.since is None:
             return
-        latest = max((finding.index for finding in given if finding.id in self.raised), default=-1)
-        for finding in given:
+        latest = max((finding.index for finding, _ in found if finding.id in self.raised), default=-1)
+        for finding, at in found:
             if finding.index < self.since or finding.id in self.raised:
                 continue
             detail = f"{finding.code} was not raised: {finding.detail}"
             if finding.index < latest:
                 self.ledger.broken(finding.index, "finding-missing", detail)
-            elif past(self.ledger.at, self.at[finding.id], by=WITHIN):
+            elif past(self.ledger.at, at, by=WITHIN):
                 self.ledger.note(finding.index, "finding-missing", Severity.HIGH, detail)

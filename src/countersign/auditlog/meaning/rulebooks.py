@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import DEFAULT, Severity
 from countersign.auditlog.meaning.known_rules import KnownRules
-from countersign.auditlog.meaning.ledger import Fact, Ledger, OpenGrant, OpenRequest, past
+from countersign.auditlog.meaning.ledger import Ledger, OpenGrant, OpenRequest, past
 from countersign.domain.rule_texts import Row, digests, folded
 
 
@@ -78,6 +79,18 @@ class Rulebooks:
         if self.now is not None:
             self.change(self.now.withholding(fact["subject"], fact["data"]["group"]), at=fact["at"])
 
+    def learn(self, index: int, fact: Fact) -> None:
+        """Take a fact of one of the `RULE_TYPES`."""
+        match fact["type"]:
+            case "rulebook.written":
+                self.wrote(index, fact)
+            case "rulebook.adopted":
+                self.adopted(index, fact)
+            case "person.disabled":
+                self.disabled(index, fact)
+            case "membership.removed":
+                self.removed(index, fact)
+
     def change(self, following: KnownRules, *, at: str) -> None:
         """Let other rules be in force."""
         self.before, self.now, self.changed_at = self.now, following, at
@@ -87,11 +100,14 @@ class Rulebooks:
         request = self.ledger.requests.get(fact["subject"])
         if self.now is None or request is None or request.index != index:
             return
+        given = fact["data"]["statement"]["parameters"]
+        if self._ever(fact, _may_have, request, given):
+            return
         if not self._ever(fact, _pins, request):
             self.ledger.broken(index, "rule-unknown", f"{fact['subject']} pins a rule that was not in force")
         elif not self._ever(fact, _may_ask, request):
             self.ledger.broken(index, "not-eligible", f"{request.person} could not ask for {request.entitlement}")
-        elif not self._ever(fact, _within, request, fact["data"]["statement"]["parameters"]):
+        elif not self._ever(fact, _within, request, given):
             detail = f"{fact['subject']} asks for what {request.entitlement} does not allow"
             self.ledger.broken(index, "beyond-rule", detail)
 
@@ -119,6 +135,8 @@ class Rulebooks:
         if self.now is None or grant is None:
             return
         request, name = grant.request, fact["subject"]
+        if not request.automatic and self._ever(fact, _still_holds, request):
+            return
         if not self._ever(fact, _pins, request):
             self.ledger.broken(index, "rule-changed", f"{name} was drawn under a rule that was in force no more")
             return
@@ -156,10 +174,9 @@ RULE_TYPES = ("rulebook.written", "rulebook.adopted", "person.disabled", "member
 def rules_at(facts: Iterable[tuple[int, Fact]], moment: str) -> Rulebooks:
     """Return the rules as a log's facts up to a moment tell them; other facts are passed over."""
     told = Rulebooks(ledger=Ledger(thresholds=DEFAULT))
-    tell = dict(zip(RULE_TYPES, (told.wrote, told.adopted, told.disabled, told.removed), strict=True))
     for index, fact in facts:
-        if fact["at"] <= moment and fact["type"] in tell:
-            tell[fact["type"]](index, fact)
+        if fact["at"] <= moment:
+            told.learn(index, fact)
     return told
 
 
@@ -169,6 +186,14 @@ def _pins(rules: KnownRules, request: OpenRequest) -> bool:
 
 def _may_ask(rules: KnownRules, request: OpenRequest) -> bool:
     return rules.pins(request.entitlement, request.rule) and rules.may_ask(request.person, request.entitlement)
+
+
+def _may_have(rules: KnownRules, request: OpenRequest, given: Mapping[str, object]) -> bool:
+    return _may_ask(rules, request) and _within(rules, request, given)
+
+
+def _still_holds(rules: KnownRules, request: OpenRequest) -> bool:
+    return _may_ask(rules, request) and _suffices(rules, request)
 
 
 def _may_sign(rules: KnownRules, request: OpenRequest, person: str, groups: Sequence[str]) -> bool:

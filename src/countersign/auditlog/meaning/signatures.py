@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from countersign.auditlog.keyring import FOUNDED, Keyring
-from countersign.auditlog.meaning.ledger import Fact, Ledger
+from countersign.auditlog.leaf import Fact
+from countersign.auditlog.meaning.ledger import Ledger
 from countersign.auditlog.passkeys import BadSignature
 from countersign.domain.passkey import (
     Assertion,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from countersign.auditlog.meaning.ledger import Fact
+from countersign.auditlog.leaf import Fact
 
 NEVER_EXISTED = "failed"
 """The cause of a lease whose credential the provider refused to make."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from countersign.auditlog.meaning.ledger import Fact
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.pack.selection import Selection, rank
 
 COLUMNS = (

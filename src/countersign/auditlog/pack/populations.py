@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from countersign.auditlog.meaning.ledger import Fact
+from countersign.auditlog.leaf import Fact
 from countersign.auditlog.pack.selection import Selection
 
 POPULATIONS: tuple[tuple[str, str], ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from countersign.auditlog.meaning.ledger import Fact
+from countersign.auditlog.leaf import Fact
 from countersign.domain.rule_texts import Row, documents, folded
 
 

@@ -20,7 +20,7 @@ def events_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     events, made = Events("logs.example/x"), []
     for index, row in enumerate(rows):
         leaf = canonical(row)
-        made.append(json.loads(events.event(index, row, leaf.decode(), leaf_hash(leaf).hex())))
+        made.append(json.loads(events.event(index, leaf, leaf_hash(leaf))[1]))
     return made
 
 
@@ -34,7 +34,7 @@ def test_every_event_of_an_honest_log_keeps_the_schema_and_holds_its_entry() -> 
         assert attested["fingerprint"]["value"] == leaf_hash(canonical(log[index])).hex()
 
 
-def test_every_kind_of_fact_becomes_an_event_of_its_class() -> None:
+def test_every_kind_of_fact_becomes_an_event_that_keeps_the_schema() -> None:
     rows = []
     for kind in KINDS:
         fact = example(kind)
@@ -43,6 +43,12 @@ def test_every_kind_of_fact_becomes_an_event_of_its_class() -> None:
     for event in events_of(rows):
         assert problems_of(event) == [], event["unmapped"]["type"]
         assert event["class_uid"], event["unmapped"]["type"]
+
+
+def test_an_approval_by_rule_alone_is_an_activation_and_nothing_unlisted() -> None:
+    row = honest()[0] | {"type": "request.approved-automatically", "subject": "req_aaaaaaaaaaaaaaaa"}
+    [event] = events_of([row])
+    assert (event["type_uid"], event["entity"]["type"]) == (300410, "request")
 
 
 def test_what_a_newer_broker_says_is_an_event_too() -> None:

@@ -6,8 +6,9 @@ import csv
 import hashlib
 import io
 import json
+import multiprocessing
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.kinds import KINDS
 
 from countersign.auditlog.bulk import verify_directory
 from countersign.auditlog.meaning.detectors import Detectors
-from countersign.auditlog.pack import PackRefused, verify_pack
+from countersign.auditlog.pack import PackRefused, verify_pack, write
 from countersign.auditlog.pack.controls import CONTROLS
 from countersign.auditlog.pack.populations import POPULATIONS
 from countersign.auditlog.pack.program import program_digest, program_files
@@ -240,6 +241,51 @@ def test_entries_that_the_checkpoint_does_not_cover_make_no_evidence() -> None:
         packed(Elsewhere(entries=[b"{}", *entries[1:]]))
     with pytest.raises(PackRefused, match="not signed by the log's key"):
         packed(Forgotten(entries=entries))
+
+
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every log counts as a long one, which another process takes down."""
+    monkeypatch.setattr(write, "LONG", 1)
+
+
+def test_a_long_log_that_another_process_takes_down_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = packed(source_of()).getvalue()
+    monkeypatch.setattr(write, "LONG", 1)
+    assert packed(source_of()).getvalue() == short
+
+
+@pytest.mark.usefixtures("long")
+def test_an_entry_that_the_other_process_cannot_tell_of_is_named() -> None:
+    log = honest()
+    at = place(log, "lease.prepared", 0)
+    log[at]["data"]["not_after"] = "tomorrow"
+    with pytest.raises(PackRefused, match=f"entry {at} is not what"):
+        packed(source_of(log))
+
+
+class Deadly(InMemory):
+    """A log at whose reading the process dies that should take it down."""
+
+    def leaves(self, start: int, end: int) -> Iterator[bytes]:
+        for child in multiprocessing.active_children():
+            child.kill()
+        yield from super().leaves(start, end)
+
+
+@pytest.mark.usefixtures("long")
+def test_a_process_that_dies_over_a_log_fails_the_pack_and_is_no_fault_of_the_log() -> None:
+    with pytest.raises(ChildProcessError, match="ended by itself"):
+        packed(Deadly(entries=source_of().entries))
+
+
+def test_what_came_before_the_period_tells_whose_credential_an_event_is_about() -> None:
+    log = honest()
+    at = place(log, "lease.issued", 0)
+    files = members(packed(source_of(log), replace(EVERYTHING, since=log[at]["at"])))
+    events = [json.loads(line) for line in files["events/000000.ndjson"].splitlines()]
+    issued = next(event for event in events if event["metadata"]["sequence"] == at)
+    assert issued["user"]["uid"] == log[place(log, "lease.prepared", 0)]["data"]["person"]
 
 
 def test_pages_show_texts_escaped_and_hold_no_script() -> None:

@@ -1,109 +1,120 @@
-"""The archive itself: a zip whose bytes follow from what is put in, and the digests of all that was."""
+"""The archive itself: a zip made of pieces, whose bytes follow from what is put in, and the digests of all that was.
+
+A piece is the beginning of a zip in a file of its own, so that two processes can each make one; joined, they are one archive.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import queue
-import shutil
-import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import IO, Self
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO, Protocol, cast
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_AHEAD = 32
-"""Files that wait to be compressed while the next are made."""
+_UNIX = 3
+_AT_ONCE = 1 << 20
+_LEVEL = 3
+"""Of deflate: as quick as the quickest and smaller; the usual one takes nearly three times as long for a seventh less."""
+TEMPORARY = "countersign-pack-"
 LOG = "log/"
 """Files below are not listed one by one: the tree's root covers them."""
 
+Digests = dict[str, dict[str, str | int]]
 
-class Archive:
-    """Writes files into a zip in the order in which they are given, compressing beside whoever makes them."""
 
-    def __init__(self, out: IO[bytes]) -> None:
-        self._zip = zipfile.ZipFile(out, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=1, allowZip64=True)
-        self._waiting: queue.Queue[tuple[str, bytes, bool] | None] = queue.Queue(_AHEAD)
-        self._fault: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="countersign-pack", daemon=True)
-        self.digests: dict[str, dict[str, str | int]] = {}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """What a piece holds.
 
-    def __enter__(self) -> Self:
-        """Begin to compress."""
-        self._thread.start()
-        return self
+    Attributes:
+        members: where each file lies in the piece.
+        digests: of the files outside the log.
+        size: how many bytes the piece takes.
+    """
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Wait for what was given to be written, and close the archive."""
-        del trace
-        self._waiting.put(None)
-        self._thread.join()
-        self._zip.close()
-        if self._fault is not None and kind is None:
-            raise self._fault
-        del fault
+    members: list[zipfile.ZipInfo]
+    digests: Digests
+    size: int
+
+
+class Readable(Protocol):
+    """What can be read in pieces."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, or what is left."""
+
+
+class Piece:
+    """Files on their way into an archive, in the order in which they are given.
+
+    Args:
+        file: where they lie.
+        archive: writes them there.
+    """
+
+    def __init__(self, file: IO[bytes], archive: zipfile.ZipFile) -> None:
+        self._file, self._zip = file, archive
+        self.digests: Digests = {}
 
     def add(self, name: str, raw: bytes, *, packed: bool = True) -> None:
         """Add a file; hashes are not `packed`, since they cannot be made smaller."""
         if not name.startswith(LOG):
             self.digests[name] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
-        self._put(name, raw, packed)
-
-    @contextmanager
-    def large(self, name: str) -> Iterator[_Digesting]:
-        """Add a file that does not fit into memory, written piece by piece; nothing else is added meanwhile."""
-        self._settle()
-        with self._zip.open(_member(name, packed=True), "w", force_zip64=True) as member:
-            tee = _Digesting(member)
-            yield tee
-        self.digests[name] = {"sha256": tee.digest.hexdigest(), "bytes": tee.size}
+        member = zipfile.ZipInfo(name)
+        member.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+        self._zip.writestr(member, raw, compresslevel=_LEVEL)  # a member knows nothing of the archive's own level
+        self._as_everywhere(name)
 
     def copy(self, name: str, file: IO[bytes]) -> None:
-        """Add a file's content."""
-        with self.large(name) as member:
-            shutil.copyfileobj(file, member, 1 << 20)
+        """Add a file that does not fit into memory."""
+        digest, size = hashlib.sha256(), 0
+        with self._zip.open(name, "w", force_zip64=True) as member:
+            while raw := file.read(_AT_ONCE):
+                digest.update(raw)
+                size += len(raw)
+                member.write(raw)
+        self.digests[name] = {"sha256": digest.hexdigest(), "bytes": size}
+        self._as_everywhere(name)
 
-    def _put(self, name: str, raw: bytes, packed: bool) -> None:  # noqa: FBT001 - a queue's item, not a choice of callers
-        if self._fault is not None:
-            raise self._fault
-        self._waiting.put((name, raw, packed))
+    def _as_everywhere(self, name: str) -> None:
+        """Let a file belong to no system in particular; that it is of no time but the format's first, the library sees to."""
+        member = self._zip.NameToInfo[name]
+        member.external_attr, member.create_system = 0o644 << 16, _UNIX
 
-    def _settle(self) -> None:
-        self._waiting.join()
-        if self._fault is not None:
-            raise self._fault
+    def contents(self) -> Contents:
+        """Return what is in it."""
+        return Contents(members=self._zip.filelist, digests=self.digests, size=self._zip.start_dir)
 
-    def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            if self._fault is None:
-                try:
-                    self._zip.writestr(_member(item[0], packed=item[2]), item[1])
-                except OSError as fault:
-                    self._fault = fault  # told to whoever gives the next file, or closes
-            self._waiting.task_done()
-        self._waiting.task_done()
-
-
-class _Digesting:
-    """Passes bytes on and digests them."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.digest, self.size = hashlib.sha256(), 0
-
-    def write(self, raw: bytes) -> int:
-        """Take the next piece."""
-        self.digest.update(raw)
-        self.size += len(raw)
-        return self._file.write(raw)
+    def opened(self) -> IO[bytes]:
+        """Return its bytes from the first on; nothing is added any more."""
+        self._file.seek(0)
+        return self._file
 
 
-def _member(name: str, *, packed: bool) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name, date_time=_EPOCH)
-    member.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
-    member.external_attr = 0o644 << 16
-    member.create_system = 3
-    return member
+@contextmanager
+def new_piece() -> Iterator[Piece]:
+    """Yield a piece in a file that is gone when the block ends."""
+    with (
+        TemporaryFile(prefix=TEMPORARY) as file,
+        zipfile.ZipFile(file, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive,
+    ):
+        yield Piece(file, archive)
+
+
+def join(out: IO[bytes], pieces: Iterable[tuple[Contents, Readable]]) -> None:
+    """Write pieces one after the other into one archive."""
+    with zipfile.ZipFile(out, "w") as archive:
+        written = cast("IO[bytes]", archive.fp)  # `out`, or what counts the bytes that go there
+        for contents, source in pieces:
+            start, left = archive.start_dir, contents.size
+            while left:
+                raw = source.read(min(left, _AT_ONCE))
+                written.write(raw)
+                left -= len(raw)
+            for member in contents.members:
+                member.header_offset += start
+                archive.filelist.append(member)
+                archive.NameToInfo[member.filename] = member
+            archive.start_dir = start + contents.size

@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import hvac
 import pytest
 import yaml  # type: ignore[import-untyped]  # no stubs are among the locked packages
+from requests.exceptions import RequestException
+from tests.receivers import certificate
 
 from countersign.cli.main import countersign as program
 from countersign.config.halves import OF_PROVIDERS, Half
 from countersign.config.problems import ConfigError
 from countersign.config.settings import PREFIX, Settings, load_settings
+from countersign.embedded.openbao import binary
+from countersign.embedded.processes import Child, free_port
 
 ROOT = Path(__file__).parents[1]
 HOST = "countersign.example.com"
@@ -199,3 +204,52 @@ def test_the_database_is_prepared_for_the_logins_that_its_first_start_makes(comp
     assert re.search(r"for half in (.*);", made) is not None
     assert named == {f"countersign_{half}" for half in HALVES}
     assert services(compose)["issuer"]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
+
+
+def test_openbao_starts_with_its_configuration_keeps_its_state_and_audits_from_the_first_call(tmp_path: Path) -> None:
+    """The one server whose configuration we write is started with it; only addresses and folders are the test's."""
+    port, cluster = free_port(), free_port()
+    certificate(tmp_path, "openbao")
+    text = (ROOT / "compose" / "openbao.hcl").read_text(encoding="utf-8")
+    here = {
+        "0.0.0.0:8200": f"127.0.0.1:{port}",
+        "0.0.0.0:8201": f"127.0.0.1:{cluster}",
+        "https://openbao:8200": f"https://127.0.0.1:{port}",
+        "https://openbao:8201": f"https://127.0.0.1:{cluster}",
+        "/run/secrets/openbao-certificate": str(tmp_path / "certificate.pem"),
+        "/run/secrets/openbao-key": str(tmp_path / "key.pem"),
+        "/var/lib/openbao": str(tmp_path / "data"),
+        "/var/log/openbao": str(tmp_path),
+    }
+    for said, meant in here.items():
+        assert said in text
+        text = text.replace(said, meant)
+    (tmp_path / "openbao.hcl").write_text(text, encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    server = Child(
+        name="openbao",
+        command=[str(binary()), "server", f"-config={tmp_path / 'openbao.hcl'}"],
+        log=tmp_path / "openbao.log",
+        environment={"PATH": os.defpath, "HOME": str(tmp_path)},
+    )
+    client = hvac.Client(f"https://127.0.0.1:{port}", verify=str(tmp_path / "certificate.pem"), timeout=20)
+
+    def listens() -> bool:
+        try:
+            return not client.sys.is_initialized()
+        except RequestException:
+            return False
+
+    server.start()
+    try:
+        server.wait_until(listens)
+        made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+        client.sys.submit_unseal_key(made["keys"][0])
+        client.token = made["root_token"]
+        server.wait_until(lambda: bool(client.sys.read_leader_status()["is_self"]))
+        assert client.sys.read_seal_status()["storage_type"] == "raft"
+        assert list(client.sys.list_enabled_audit_devices()["data"]) == ["main/"]
+        assert (tmp_path / "audit.log").stat().st_mode & 0o777 == 0o640
+        assert (tmp_path / "data" / "vault.db").exists()
+    finally:
+        server.kill()

@@ -75,6 +75,7 @@ def _welcome(console: Console, stack: EmbeddedStack) -> None:
         "countersign draw grt_…                        # with alice's token",
         "export COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json   # signs what takes it: orders-db-repair",
         "countersign return grt_…",
+        "countersign request orders-db-write --for 5m --reason stuck --break-glass INC-1   # docs/break-glass.md plays here",
         f"countersign verify --key '{stack.log_key()}'    # with erin's token",
     ):
         console.print(f"  {line}")

@@ -18,6 +18,8 @@ from countersign.config.settings import Settings
 from countersign.embedded.authenticator import SoftwareAuthenticator
 from countersign.embedded.broker import OneProcess, Told, TwoHalves
 from countersign.embedded.founders import authenticators, trust_in
+from countersign.embedded.inbox import NAME as INBOX
+from countersign.embedded.inbox import EmbeddedInbox
 from countersign.embedded.kept import Kept, read_kept, write_kept
 from countersign.embedded.ministack import EmbeddedAws
 from countersign.embedded.openbao import EmbeddedOpenBao
@@ -32,7 +34,7 @@ from countersign.service.tokens import Gate
 STATE = Path(".countersign")
 PEOPLE = {
     "alice": "engineer",
-    "dave": "engineer",
+    "dave": "engineer, on call",
     "bob": "approver (orders-owners)",
     "carol": "approver (security), on call",
     "erin": "auditor",
@@ -147,6 +149,9 @@ class EmbeddedStack:
         self._running.append(self.postgres)
         root_token = self.openbao.start()
         self._running.append(self.openbao)
+        self.inbox = EmbeddedInbox(path=self.folder / "notices.ndjson")
+        self.inbox.start()
+        self._running.append(self.inbox)
         self.aws = EmbeddedAws(folder=self.folder / "aws")
         self.aws.start()
         self._running.append(self.aws)
@@ -193,6 +198,7 @@ class EmbeddedStack:
                 "log_public": True,
                 "listen_port": self.port,
                 "public_url": self.vault.identity.public_url,
+                "webhooks": {INBOX: self.inbox.settings()},
             },
             issuer={
                 "sweep_interval_s": SWEEP_EVERY_S,

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Annotated
 from urllib.parse import urlencode
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from countersign.api import browser
 from countersign.api.answers import Answer, Moment, Page
 from countersign.api.bodies import NAME, Body, Name
+from countersign.api.browser_pages import PageRoute, page
 from countersign.api.forms import read_form
 from countersign.api.problems import documented
 from countersign.api.route import Caller, TheBroker, broker_of, guarded_router, open_router
-from countersign.domain.refusals import Invalid
+from countersign.domain.refusals import Invalid, Unauthenticated
 from countersign.domain.session import Session
 from countersign.domain.timestamps import spell
 from countersign.identity.tokens import LONGEST_TOKEN
@@ -25,7 +25,7 @@ from countersign.service.sessions import DeviceBinding, Tokens
 
 anyone = open_router("sign-in")
 mine = guarded_router("sign-in")
-pages = APIRouter(tags=["sign-in"], include_in_schema=False)
+pages = APIRouter(tags=["sign-in"], include_in_schema=False, route_class=PageRoute)
 
 IssuerId = Annotated[str, Path(pattern=NAME)]
 SessionId = Annotated[str, Path(pattern="^ses_[a-z2-7]{16}$")]
@@ -33,10 +33,6 @@ Jws = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=LONGEST_TOKE
 Opaque = Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", max_length=LONGEST_TOKEN)]
 Spelled = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 MOST_QUERY = 12
-PLAIN_PAGE = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 class IssuerAnswer(Answer):
@@ -137,6 +133,18 @@ def revoke_session(broker: TheBroker, caller: Caller, session_id: SessionId) -> 
     return _session(ended, current=ended.id == caller.session)
 
 
+@pages.get("/")
+def home(request: Request) -> Response:
+    """Say who is signed in here, and let him sign out: where a sign-in leads that began nowhere else."""
+    cookie = browser.session_cookie(request)
+    try:
+        person = browser.admit_browser(request).person
+    except Unauthenticated:
+        cookie = person = None
+    token = "" if cookie is None else browser.form_token_of(cookie)
+    return page("home.html", title="Countersign", person=person, field=browser.FORM_FIELD, token=token)
+
+
 @pages.get("/sign-in")
 def choose(broker: TheBroker, return_to: Annotated[str, Query(max_length=500)] = "/") -> Response:
     """Send a browser to the only identity issuer, or let its person choose among several."""
@@ -144,11 +152,9 @@ def choose(broker: TheBroker, return_to: Annotated[str, Query(max_length=500)] =
     ways = [f"/sign-in/to/{issuer.id}?{urlencode({'return_to': return_to})}" for issuer in known]
     if len(ways) == 1:
         return RedirectResponse(ways[0], status_code=303)
-    links = "".join(
-        f'<li><a href="{escape(way)}">{escape(issuer.id)}</a></li>' for issuer, way in zip(known, ways, strict=True)
+    return page(
+        "choose.html", title="Sign in", ways=[(issuer.id, way) for issuer, way in zip(known, ways, strict=True)]
     )
-    page = f"<!doctype html><title>Countersign</title><h1>Sign in</h1><ul>{links or '<li>Nobody is believed here.</li>'}</ul>"
-    return HTMLResponse(page, headers=PLAIN_PAGE)
 
 
 @pages.get("/sign-in/to/{issuer_id}")

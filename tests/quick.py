@@ -23,6 +23,11 @@ _NIGHTLY = os.environ.get("COUNTERSIGN_HYPOTHESIS") == "nightly"
 """Many, long, new histories, and a failing one is shrunk; otherwise few, the same each time, and it is shown as it is."""
 
 
+def is_nightly() -> bool:
+    """Say whether the long forms are wanted."""
+    return _NIGHTLY
+
+
 def histories(*, ci: int, nightly: int, steps: int = 50) -> settings:
     """Return how many examples to try, and of how many steps, as COUNTERSIGN_HYPOTHESIS says."""
     return settings(

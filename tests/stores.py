@@ -77,8 +77,12 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database that has the schema."""
+    return copy_of_the_schema(request, tmp_path / "countersign.db")
+
+
+def copy_of_the_schema(request: pytest.FixtureRequest, path: Path) -> str:
+    """Return the URL of a fresh database of the kind that a fixture's parameter names; `path` is for SQLite's file."""
     if request.param == "sqlite":
-        path = tmp_path / "countersign.db"
         shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
         return f"sqlite:///{path}"
     template = str(request.getfixturevalue("migrated_postgres"))

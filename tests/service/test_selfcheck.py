@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.auditlog.test_meaning import broken, meaning_of
 from tests.world import World
 
-from countersign.domain.refusals import NotPermitted, Stopped
+from countersign.domain.refusals import LogRewound, NotPermitted, Stopped
+from countersign.domain.stop_facts import StopLifted, StopPlaced
 from countersign.service import selfcheck
 from countersign.service.selfcheck import SelfCheck
 from countersign.store import schema
@@ -35,6 +37,13 @@ def edit(world: World, statement: sa.Executable) -> None:
             for table in ("facts", "checkpoints"):
                 tx._connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {table}_refused ON {table}"))
         tx._connection.execute(statement)
+
+
+def forge(world: World, type_: str) -> None:
+    """Change the newest entry of a type."""
+    row = world.facts(type_)[-1]
+    forged = bytes(row["leaf"]).replace(b'"v":1', b'"v":7')
+    edit(world, sa.update(schema.facts).where(schema.facts.c.index == row["index"]).values(leaf=forged))
 
 
 def test_it_reads_on_from_where_it_was_and_says_so_in_the_log(world: World) -> None:
@@ -70,7 +79,7 @@ def test_what_another_process_checked_lately_is_not_checked_again(world: World) 
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_an_entry_that_was_edited_stops_issuing_until_somebody_lifts_it(world: World, is_new: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_an_entry_that_was_edited_stops_issuing_until_two_people_lift_it(world: World, is_new: bool) -> None:  # noqa: FBT001 - a parameter of the test
     check = SelfCheck(office=world.broker.office)
     grant = world.granted()
     if not is_new:
@@ -83,17 +92,75 @@ def test_an_entry_that_was_edited_stops_issuing_until_somebody_lifts_it(world: W
     assert not check.check()
     assert (checks(world)[-1]["ok"], checks(world)[-1]["first"]) == (False, row["index"])
     assert "leaf-hash" in checks(world)[-1]["codes"]
-    with pytest.raises(Stopped, match="access is stopped"):
+    with pytest.raises((Stopped, LogRewound)):  # the stop, or the issuer itself, which remembers what it read
         world.draw(grant)
     with world.store.read() as tx:
         [stop] = tx.stops()
     assert stop.placed_by == "countersign/self-check"
     with pytest.raises(NotPermitted):
         world.broker.control.lift(world.principal("alice"), stop.id)
-    world.broker.control.lift(world.principal("carol"), stop.id)
-    assert not check.check(), "it goes on saying so"
+    assert world.broker.control.lift(world.principal("carol"), stop.id).lift_asked_by == "carol"
+    with pytest.raises(NotPermitted, match="does not lift it alone"):
+        world.broker.control.lift(world.principal("carol"), stop.id)
     with world.store.read() as tx:
-        assert tx.stops() == [], "and who lifted the stop knew that"
+        assert [each.id for each in tx.stops()] == [stop.id]
+    world.broker.control.lift(world.principal("olga"), stop.id)
+    for another in (check, SelfCheck(office=world.broker.office)):  # this process, and one that starts afterwards
+        assert not another.check(), "it goes on saying so"
+        with world.store.read() as tx:
+            assert tx.stops() == [], "and those who lifted the stop knew that"
+
+
+def test_after_a_false_alarm_two_people_let_draws_go_on_while_the_check_goes_on_saying_so(world: World) -> None:
+    grant = world.granted()
+    world.ask("dave", "orders-db-thrice")
+    world.clock.forward(seconds=250)
+    with world.store.begin() as tx:
+        tx.record(
+            StopLifted(actor="olga", subject="stp_none", principal="olga", placed_by="oscar")
+        )  # of nothing in force
+    assert not SelfCheck(office=world.broker.office).check()
+    with pytest.raises(Stopped, match="access is stopped"):
+        world.draw(grant)
+    with world.store.read() as tx:
+        [stop] = tx.stops()
+    for who in ("olga", "oscar"):
+        world.broker.control.lift(world.principal(who), stop.id)
+    assert not SelfCheck(office=world.broker.office).check()
+    world.draw(grant)
+
+
+def test_what_was_let_stand_stops_nothing_again_and_anything_else_does(world: World) -> None:
+    world.granted()
+    forge(world, "grant.opened")
+    assert not SelfCheck(office=world.broker.office).check()
+    with world.store.read() as tx:
+        [stop] = tx.stops()
+    for who in ("olga", "oscar"):
+        world.broker.control.lift(world.principal(who), stop.id)
+    world.granted("dave", "orders-db-thrice")
+    forge(world, "request.submitted")
+    assert not SelfCheck(office=world.broker.office).check()
+    with world.store.read() as tx:
+        [other] = tx.stops()
+    assert (other.placed_by, other.id != stop.id) == ("countersign/self-check", True)
+    told = [(row["subject"], json.loads(row["leaf"])["data"]["failures"]) for row in world.facts("log.failed")]
+    assert [subject for subject, _ in told] == [stop.id, other.id]
+    assert [code for _, code in told[1][1] if code == "leaf-hash"] == ["leaf-hash"]
+
+
+def test_a_stop_of_the_self_check_that_one_person_lifted_is_named(world: World) -> None:
+    said: dict[str, Any] = {
+        "actor": "countersign/self-check",
+        "subject": "stp_x",
+        "principal": "countersign/self-check",
+    }
+    sealed = world.broker.office.seal("the log does not verify", field="reason")
+    placed = StopPlaced(**said, scope="all", reason=sealed, grants_revoked=0, requests_ended=0)
+    lifted = StopLifted(actor="olga", subject="stp_x", principal="olga", placed_by="countersign/self-check")
+    with world.store.begin() as tx:
+        tx.record(placed, lifted)
+    assert {each.code for each in broken(meaning_of(world.store))} == {"stop-lifted-alone"}
 
 
 def test_a_forged_head_and_a_forged_checkpoint_are_found_as_they_are_read(world: World) -> None:

@@ -110,8 +110,8 @@ class Control:
     def lift(self, principal: Principal, stop_id: str) -> Stop:
         """Lift a stop, or ask for it: two people stand behind every lifting, and never the person it concerns.
 
-        A stop is lifted by another than who placed it. A lock on production is lifted by two who say so one after the other;
-        who placed it may be one of them.
+        A stop is lifted by another than who placed it. A lock on production, and what the self-check stopped, is lifted by two
+        who say so one after the other; who placed a lock may be one of them.
 
         Raises:
             NotPermitted: not operator nor on call; the only one so far who stands behind it; or the person it concerns.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from countersign.domain.check_facts import SELF_CHECK
 from countersign.domain.environment import Environment
 from countersign.domain.grant import GrantEvent
 from countersign.domain.lease import Cause
@@ -82,5 +83,7 @@ class Reach:
 
 
 def takes_two(stop: Stop, rules: Rules) -> bool:
-    """Say whether two people must say that a stop is lifted: where it is a lock, and on production."""
+    """Say whether two people must say that a stop is lifted: a lock on production, or a stop of the self-check."""
+    if stop.placed_by == SELF_CHECK:
+        return True
     return stop.until is not None and Reach(rules=rules, scope=stop.scope, target=stop.target).is_production

@@ -14,12 +14,12 @@ from typing import Any
 
 import structlog
 
+from countersign.auditlog.leaf import Leaf
 from countersign.auditlog.meaning import MeaningCheck
 from countersign.auditlog.meaning.findings import Severity
 from countersign.auditlog.merkle import Frontier, leaf_hash
 from countersign.auditlog.report import Failure
-from countersign.domain.check_facts import LogChecked
-from countersign.domain.facts import BROKER
+from countersign.domain.check_facts import SELF_CHECK, LogChecked, LogFailed
 from countersign.domain.ids import STOP
 from countersign.domain.stop_facts import StopPlaced
 from countersign.service.office import Office
@@ -28,7 +28,6 @@ from countersign.store.log import LogHead
 
 logger = structlog.get_logger(__name__)
 
-ACTOR = f"{BROKER}/self-check"
 EVERY = timedelta(minutes=10)
 ALL_OF_IT_EVERY_S = 24 * 3600.0
 RECENTLY = EVERY * 0.8
@@ -37,6 +36,7 @@ REST_AFTER = 2000
 REST_S = 0.01
 """After so many entries it rests, so that a long log leaves the processor to others."""
 MOST_CODES = 20
+IN_ONE_FACT, MOST_TOLD = 500, 10_000
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,6 @@ class SelfCheck:
     rest: Callable[[float], object] = time.sleep
     _read: _Read = field(default_factory=_Read, repr=False)
     _began: float = field(default=float("-inf"))
-    _told: set[tuple[int | None, str]] = field(default_factory=set)
 
     def check_if_due(self) -> bool | None:
         """Check, unless another process has done so lately; return whether the log verifies, None if it was not checked."""
@@ -81,7 +80,7 @@ class SelfCheck:
         with self.office.store.begin() as tx:
             tx.record(
                 LogChecked(
-                    actor=ACTOR,
+                    actor=SELF_CHECK,
                     subject="log",
                     ok=not failures,
                     since=since,
@@ -122,20 +121,32 @@ class SelfCheck:
         self._read.failures.append(Failure(index=index, code=code, detail=detail))
 
     def _stop_issuing(self, tx: Tx, failures: list[Failure]) -> None:
-        """Stop all issuing for what does not verify and was not told before; whoever may lift a stop decides."""
-        fresh = [failure for failure in failures if (failure.index, failure.code) not in self._told]
+        """Stop all issuing for what does not verify and was not told before; two who may lift a stop decide."""
+        told = _told(tx) if failures else frozenset()
+        fresh = [failure for failure in failures if (failure.index, failure.code) not in told]
         if not fresh:
             return
-        self._told |= {(failure.index, failure.code) for failure in fresh}
         for failure in fresh[:MOST_CODES]:
             logger.error("the log does not verify", entry=failure.index, code=failure.code, detail=failure.detail)
-        if any(stop.placed_by == ACTOR for stop in tx.stops()):
-            return
-        reason = self.office.seal(f"the log does not verify: {fresh[0].code}", field="reason")
-        stop = Stop(id=self.office.new_id(STOP), scope="all", target=None, placed_by=ACTOR, placed_at=tx.now)
+        standing = next((stop for stop in tx.stops() if stop.placed_by == SELF_CHECK), None)
+        stop = standing or self._stopped(tx, fresh[0].code)
+        for start in range(0, len(fresh), IN_ONE_FACT):
+            named = tuple((failure.index, failure.code) for failure in fresh[start : start + IN_ONE_FACT])
+            tx.record(LogFailed(actor=SELF_CHECK, subject=stop.id, failures=named))
+
+    def _stopped(self, tx: Tx, code: str) -> Stop:
+        reason = self.office.seal(f"the log does not verify: {code}", field="reason")
+        stop = Stop(id=self.office.new_id(STOP), scope="all", target=None, placed_by=SELF_CHECK, placed_at=tx.now)
         tx.add_stop(stop)
-        said: dict[str, Any] = {"actor": ACTOR, "subject": stop.id, "principal": ACTOR, "scope": "all"}
+        said: dict[str, Any] = {"actor": SELF_CHECK, "subject": stop.id, "principal": SELF_CHECK, "scope": "all"}
         tx.record(StopPlaced(**said, reason=reason, grants_revoked=0, requests_ended=0))
+        return stop
+
+
+def _told(tx: Tx) -> frozenset[tuple[int | None, str]]:
+    """Return what was a reason to stop before, by the log's own word."""
+    said: list[Any] = [Leaf.decode(bytes(row["leaf"])).data for row in tx.facts(type_=LogFailed.type, limit=MOST_TOLD)]
+    return frozenset((index, code) for data in said for index, code in data["failures"])
 
 
 def _contradictions(meaning: MeaningCheck) -> list[Failure]:

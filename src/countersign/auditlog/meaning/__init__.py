@@ -35,6 +35,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `lease-still-open`, `grant-still-open`, `request-still-open` | last about it | past its time at the end of the log, and no end |
 | `stopped`, `disabled` | draw, act | under a stop; by a person who was disabled |
 | `stop-self-lifted`, `stop-unknown` | lifting | by who placed it; of none in force |
+| `stop-lifted-alone` | lifting | by one person, of what two lift |
 | `rules-alone`, `rules-unproposed`, `rules-again` | rulebook | by one person; not what was proposed and approved; first twice |
 | `rules-mismatch` | rulebook | its words, as the log holds them, are not those that its digests name |
 | `proposal-unknown` | decision | of a proposal that is not open |

@@ -41,6 +41,7 @@ UNJUDGED = frozenset(
         "lease.idle",
         "audit.read",
         "log.checked",
+        "log.failed",
         "request.seen",
         "target.stopped",
         "records.began",
@@ -147,7 +148,7 @@ class MeaningCheck:
             "passkey.removal-asked": (order.judge_act,),
             "passkey.removed": (order.judge_act, signatures.chained),
             "stop.placed": (order.judge_act, order.stopped),
-            "stop.lift-asked": (order.judge_act,),
+            "stop.lift-asked": (order.judge_act, order.lift_asked),
             "stop.lifted": (order.judge_act, order.lifted),
         }
 

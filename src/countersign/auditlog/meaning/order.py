@@ -8,6 +8,7 @@ from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
 from countersign.auditlog.meaning.ledger import Ledger, past
 from countersign.domain.canonical import digest
+from countersign.domain.check_facts import SELF_CHECK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +32,7 @@ class Order:
     proposals: dict[str, _Proposal] = field(default_factory=dict)
     approved: _Proposal | None = None
     stops: dict[str, tuple[str, str]] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     disabled: dict[str, str] = field(default_factory=dict)
 
@@ -101,13 +103,21 @@ class Order:
         if until is not None:
             self.ends[fact["subject"]] = until
 
+    def lift_asked(self, index: int, fact: Fact) -> None:
+        """The first of two who lift a stop."""
+        del index
+        self.asked[fact["subject"]] = fact["actor"]
+
     def lifted(self, index: int, fact: Fact) -> None:
-        """A stop is lifted by someone other than who placed it."""
+        """A stop is lifted by someone other than who placed it, unless another asked; what the self-check stopped, by two."""
         scope_and_by = self.stops.pop(fact["subject"], None)
+        first = self.asked.pop(fact["subject"], None)
         if scope_and_by is None:
             self.ledger.broken(index, "stop-unknown", f"{fact['subject']} is not in force")
-        elif fact["actor"] == scope_and_by[1]:
+        elif fact["actor"] == scope_and_by[1] and first in {None, fact["actor"]}:
             self.ledger.broken(index, "stop-self-lifted", f"{fact['actor']} placed {fact['subject']} himself")
+        elif first == fact["actor"] or (first is None and scope_and_by[1] == SELF_CHECK):
+            self.ledger.broken(index, "stop-lifted-alone", f"{fact['actor']} lifted {fact['subject']} alone")
 
     def disabled_person(self, index: int, fact: Fact) -> None:
         """Whoever is disabled stays so."""

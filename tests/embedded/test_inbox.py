@@ -44,6 +44,7 @@ def embedded_rules() -> dict[str, dict[str, Any]]:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     with listening_desk(tmp_path) as desk:
         desk.world.adopt(**embedded_rules())
+        desk.tokens |= {who: desk.world.broker.gate.issue(who) for who in ("nina", "ivan")}
         yield desk
 
 
@@ -66,11 +67,11 @@ def test_the_embedded_people_play_break_glass_from_the_page_to_the_word_afterwar
     written = json.loads(envelope)
     for signer in ("bob", "carol"):
         ran(signer, "envelope", "sign", written["id"], "--digest", written["digest"])
-    opened = json.loads(ran("dave", "envelope", "open", written["id"], "--incident", "INC-4711", *asked, "--json"))
-    ran("dave", "draw", opened["grant_id"])
+    opened = json.loads(ran("nina", "envelope", "open", written["id"], "--incident", "INC-4711", *asked, "--json"))
+    ran("nina", "draw", opened["grant_id"])
     assert desk.run("bob", "after-review", opened["grant_id"], *word).code == 6, "who signed does not look back"
-    assert "was justified" in ran("alice", "after-review", opened["grant_id"], *word)
-    assert "justified by alice" in ran("erin", "break-glass")
+    assert "was justified" in ran("ivan", "after-review", opened["grant_id"], *word)
+    assert "justified by ivan" in ran("erin", "break-glass")
 
 
 def test_those_who_are_skipped_are_told_by_the_embedded_receiver() -> None:

@@ -34,13 +34,15 @@ from countersign.service.tokens import Gate
 STATE = Path(".countersign")
 PEOPLE = {
     "alice": "engineer",
-    "dave": "engineer, on call",
+    "dave": "engineer",
     "bob": "approver (orders-owners)",
     "carol": "approver (security), on call",
     "erin": "auditor",
     "frank": "catalog author",
     "grace": "catalog author",
     "olga": "operator",
+    "nina": "engineer on call",
+    "ivan": "engineer on call",
 }
 SWEEP_EVERY_S = 0.25
 

@@ -6,11 +6,9 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import psycopg
@@ -18,8 +16,11 @@ import pytest
 from tests.cli.desk import Ran, run_here
 from tests.servers import Stack, running_stack
 
+from countersign.domain.passkey import review_challenge
+from countersign.embedded.authenticator import SoftwareAuthenticator
 from countersign.embedded.broker import DATABASE, LOGINS, Told, TwoHalves
 from countersign.embedded.demo.caller import Caller
+from countersign.embedded.first_rules import CATALOG, DIRECTORY, write_first_rules
 from countersign.embedded.processes import free_port
 from countersign.embedded.stack import begin
 
@@ -35,6 +36,7 @@ class Apart:
     broker: TwoHalves
     port: int
     tokens: dict[str, str]
+    passkeys: Mapping[str, SoftwareAuthenticator]
 
     def person(self, name: str) -> Caller:
         return Caller(name=name, url=f"http://127.0.0.1:{self.port}", token=self.tokens[name])
@@ -60,7 +62,9 @@ class Apart:
 
     def approved(self) -> str:
         made = self.asked()
-        review = {"decision": "approve", "digest": made["digest"]}
+        challenge = review_challenge(request=made["id"], digest=made["digest"], decision="approve", approver="bob")
+        signature = self.passkeys["bob"].sign(challenge).document()
+        review = {"decision": "approve", "digest": made["digest"], "signature": signature}
         reviewed = self.person("bob").post(f"/requests/{made['id']}/reviews", review)
         assert (reviewed.status, reviewed.body["state"]) == (200, "approved"), reviewed
         return str(reviewed.body["grant_id"])
@@ -85,17 +89,14 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
     with running_stack(folder) as servers:
         vault, port = servers.vault, free_port()
         values = {"postgres_port": str(servers.postgres.port), "reports_role": ROLE}
-        added = {"catalog.toml": vault.identity.issuer(), "directory.toml": vault.identity.principals()}
-        for name, tables in added.items():
-            text = resources.files("countersign.embedded").joinpath(name).read_text(encoding="utf-8")
-            (folder / name).write_text(Template(text).safe_substitute(values) + tables, encoding="utf-8")
+        passkeys = write_first_rules(folder, vault.identity, values=values, signed=True)
         told = Told(
             both={
                 "mode": "embedded",
-                "catalog_path": str(folder / "catalog.toml"),
-                "directory_path": str(folder / "directory.toml"),
+                "catalog_path": str(folder / CATALOG),
+                "directory_path": str(folder / DIRECTORY),
             },
-            people={"allow_tokens": True, "listen_port": port, "public_url": f"http://localhost:{port}"},
+            people={"allow_tokens": True, "listen_port": port, "public_url": vault.identity.public_url},
             issuer={
                 "sweep_interval_s": 0.25,
                 "openbao": {"addr": vault.address, "role_id": vault.role_id, "secret_id": vault.secret_id},
@@ -103,7 +104,9 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
             },
         )
         broker = TwoHalves(folder, told, servers.postgres)
-        made = Apart(servers=servers, broker=broker, port=port, tokens=begin(broker.settings(), PEOPLE))
+        made = Apart(
+            servers=servers, broker=broker, port=port, tokens=begin(broker.settings(), PEOPLE), passkeys=passkeys
+        )
         broker.start(lambda: made.heard() is not None)
         try:
             yield made

@@ -31,9 +31,10 @@ def authenticators(folder: Path, *, origin: str) -> Mapping[str, SoftwareAuthent
     return found
 
 
-def trust_in(keys: Mapping[str, SoftwareAuthenticator], *, origin: str) -> str:
+def trust_in(keys: Mapping[str, SoftwareAuthenticator], *, origin: str, signed_rules: bool = False) -> str:
     """Return `[trust.signing]` and every `[[trust.passkey]]`, to stand in the catalog."""
+    asked = "signed_rules = true\n" if signed_rules else ""
     stanzas = [
         stanza_of(key.passkey(), remark=f"{person}'s, in {FOLDER}/{person}.json") for person, key in keys.items()
     ]
-    return "\n".join([f'\n[trust.signing]\nrp_id = "{RP_ID}"\norigins = ["{origin}"]\n', *stanzas])
+    return "\n".join([f'\n[trust.signing]\nrp_id = "{RP_ID}"\norigins = ["{origin}"]\n{asked}', *stanzas])

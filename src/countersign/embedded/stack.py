@@ -7,9 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +15,7 @@ from countersign.bootstrap.founding import found_rules, open_store
 from countersign.config.settings import Settings
 from countersign.embedded.authenticator import SoftwareAuthenticator
 from countersign.embedded.broker import OneProcess, Told, TwoHalves
-from countersign.embedded.founders import authenticators, trust_in
+from countersign.embedded.first_rules import CATALOG, DIRECTORY, write_first_rules
 from countersign.embedded.inbox import NAME as INBOX
 from countersign.embedded.inbox import EmbeddedInbox
 from countersign.embedded.kept import Kept, read_kept, write_kept
@@ -179,21 +177,15 @@ class EmbeddedStack:
 
     def _write_rules(self) -> None:
         values = {"postgres_port": str(self.postgres.port), "reports_role": self.account.roles["reports"]}
-        identity = self.vault.identity
-        self.passkeys = authenticators(self.folder, origin=identity.public_url)
-        trust = identity.issuer() + trust_in(self.passkeys, origin=identity.public_url)
-        for name, tables in (("catalog.toml", trust), ("directory.toml", identity.principals())):
-            text = resources.files("countersign.embedded").joinpath(name).read_text(encoding="utf-8")
-            text = Template(text).safe_substitute(values) + tables
-            (self.folder / name).write_text(text, encoding="utf-8")
+        self.passkeys = write_first_rules(self.folder, self.vault.identity, values=values, signed=self.apart)
 
     def _told(self) -> Told:
         assumer, revoker = self.account.settings.assumer, self.account.settings.revoker
         return Told(
             both={
                 "mode": "embedded",
-                "catalog_path": str(self.folder / "catalog.toml"),
-                "directory_path": str(self.folder / "directory.toml"),
+                "catalog_path": str(self.folder / CATALOG),
+                "directory_path": str(self.folder / DIRECTORY),
             },
             people={
                 "allow_tokens": True,

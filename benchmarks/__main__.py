@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from tests.servers import Stack, running_stack
 
-from benchmarks import aws, draws, ends, evidence, herd, log, page, process, signature, signin
+from benchmarks import aws, draws, ends, evidence, herd, log, page, process, receipts, recording, signature, signin
 from benchmarks.figures import REPORT, Figure, machine, print_figure, print_head, write_report
 
 Real = Callable[..., Iterator[Figure]]
@@ -33,7 +33,10 @@ ALONE: dict[str, Real] = {
     "signature": signature.signature,
     "signin": signin.signin,
     "verify": log.verify,
-    "record": log.record,
+    "proof": log.proof,
+    "record": recording.record,
+    "ceiling": recording.ceiling,
+    "receipt": receipts.receipt,
     "aws": aws.aws,
     "meaning": evidence.meaning,
     "pack": evidence.pack,

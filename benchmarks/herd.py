@@ -54,7 +54,7 @@ def herd(folder: Path, *, full: bool) -> Iterator[Figure]:
         start = now() + timedelta(seconds=2 + count / 5000)
         leases = [_lease(start + timedelta(seconds=turn / count)) for turn in range(count)]
         provider.target.live.update({lease.id: start + timedelta(days=1) for lease in leases})
-        keep(folder / "herd.db", leases)
+        keep(f"sqlite:///{folder / 'herd.db'}", leases)
         time.sleep(max(0.0, (start - now()).total_seconds()))
         began = time.process_time()
         bench.running.metronome.start()
@@ -91,7 +91,7 @@ def _bare_writes(path: Path, leases: list[Lease]) -> float:
     store = Store(f"sqlite:///{path}", clock=now)
     store.migrate()
     store.close()
-    keep(path, leases)
+    keep(f"sqlite:///{path}", leases)
     at, leaf = spell(now()), bytes(_LEAF_BYTES)
     size, spent, engine = 0, 0.0, make_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
@@ -169,9 +169,9 @@ def _request(lease: Lease) -> Mapping[str, Any]:
     return rows.request_row(request, target="memory")
 
 
-def keep(path: Path, leases: list[Lease]) -> None:
+def keep(url: str, leases: list[Lease]) -> None:
     """Write requests, grants and leases as ten minutes of work would have left them."""
-    engine = sa.create_engine(f"sqlite:///{path}")
+    engine = make_engine(url)
     with engine.begin() as connection:
         connection.execute(sa.insert(schema.requests), [_request(lease) for lease in leases])
         connection.execute(sa.insert(schema.grants), [_grant(lease) for lease in leases])

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from tests.servers import Stack
 from tests.world import DIRECTORY, entitlement
 
-from countersign.auditlog.signer import Ed25519Signer
+from countersign.auditlog.signer import Ed25519Signer, LogSigner
 from countersign.bootstrap.assembly import Running, assemble
 from countersign.domain.ids import LEASE, RANDOM_BYTES, make_id
 from countersign.domain.lease import Lease
@@ -125,6 +125,8 @@ def broker(
     target: Mapping[str, Any],
     name: str,
     direct: Mapping[str, Any] | None = None,
+    trust: Mapping[str, Any] | None = None,
+    signer: LogSigner | None = None,
 ) -> Iterator[Bench]:
     """Put a broker together over a fresh SQLite file; its metronome stands still until it is started.
 
@@ -134,13 +136,15 @@ def broker(
         target: where to.
         name: of the file.
         direct: what the entitlement `direct` says otherwise.
+        trust: whom the catalog trusts.
+        signer: signs the log; a fresh key's by default.
     """
     path = folder / f"{name}.db"
     store = TimedStore(f"sqlite:///{path}", clock=now)
     store.migrate()
     caps = {"pending_per_person": _MANY, "open_per_person": _MANY, "open_per_target": _MANY}
     many = {"provider": provider.name, "target": target["id"], "caps": caps | {"seconds_per_person_day": 7 * 86400}}
-    catalog = {
+    catalog: dict[str, Any] = {
         "schema": 1,
         "target": [dict(target)],
         "entitlement": [
@@ -148,11 +152,13 @@ def broker(
             entitlement("wrapped", delivery="wrapped", **many),
         ],
     }
+    if trust is not None:
+        catalog["trust"] = dict(trust)
     found(store, catalog=catalog, directory=DIRECTORY)
     running = assemble(
         store=store,
         providers={provider.name: provider},
-        signer=Ed25519Signer.generate("bench.example/log"),
+        signer=signer or Ed25519Signer.generate("bench.example/log"),
         tokens_allowed=True,
         sweep_every=SWEEP_EVERY,
     )

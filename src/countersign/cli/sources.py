@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,9 +203,20 @@ def _verify_pack(path: Path, trust: Trust) -> Report:
     from countersign.auditlog.pack import verify_pack  # noqa: PLC0415 - loads what renders pages
 
     with path.open("rb") as file:
-        return verify_pack(
-            file, verifiers=trust.verifiers, checkpoints=trust.checkpoints, meaning=trust.meaning is not None
+        report = verify_pack(
+            file,
+            verifiers=trust.verifiers,
+            checkpoints=trust.checkpoints,
+            meaning=trust.meaning is not None,
+            check=trust.meaning,
         )
+    return trust.demand_cosigned(report, _checkpoint_in(path)) if report.size else report
+
+
+def _checkpoint_in(pack: Path) -> str | None:
+    with suppress(KeyError, OSError, EOFError, zipfile.BadZipFile), zipfile.ZipFile(pack) as archive:
+        return archive.read("log/checkpoint").decode("utf-8", "replace")
+    return None  # said already, in the report
 
 
 def _verify_tiles(log: LogDirectory, trust: Trust) -> Report:

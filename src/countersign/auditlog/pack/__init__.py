@@ -11,6 +11,7 @@
 | `events/*.ndjson` | the entries of the period as OCSF 1.9 events |
 | `rulebooks/*.json` | what each change of the rules changed, and the rules in force at the end |
 | `openings.json` | the free texts of the sample, with the salts that open their commitments |
+| `reconciliation/` | only where an auditor put it there: see `pack.reconciled` |
 | `manifest.json` | selection, seed, checkpoint, the digest of the program that wrote the pack, and of every other file |
 
 The bytes of a pack follow from the log, the selection and the program alone, so that whoever has all three gets the same

@@ -17,8 +17,10 @@ from countersign.auditlog.meaning import MeaningCheck
 from countersign.auditlog.merkle import ProofRefused
 from countersign.auditlog.note import NotAKey, NoteRefused, Verifier, read_vkey
 from countersign.auditlog.openings import check_opening
+from countersign.auditlog.pack import reconciled as reconciliation
 from countersign.auditlog.pack.archive import LOG
 from countersign.auditlog.pack.program import program_digest
+from countersign.auditlog.pack.reconciled import RECONCILED
 from countersign.auditlog.pack.selection import Selection
 from countersign.auditlog.pack.source import Opening, PackRefused
 from countersign.auditlog.pack.write import MANIFEST, write_pack
@@ -31,32 +33,43 @@ _AT_ONCE = 1 << 20
 
 
 def verify_pack(
-    file: IO[bytes], *, verifiers: Sequence[Verifier], checkpoints: Sequence[str] = (), meaning: bool = True
+    file: IO[bytes],
+    *,
+    verifiers: Sequence[Verifier],
+    checkpoints: Sequence[str] = (),
+    meaning: bool = True,
+    check: MeaningCheck | None = None,
 ) -> Report:
     """Verify a pack offline.
 
     Failures that concern a file and no entry have the code `pack-…`: `pack-format` (it cannot be read), `pack-file` (a file is
     missing, added or changed), `pack-proof`, `pack-text` (a text does not open its commitment), `pack-report` (the report is
-    not what the log gives) and `pack-program` (it was written by another program, so the report could not be made anew).
+    not what the log gives), `pack-reconciliation` (what an auditor put into it does not hold) and `pack-program` (it was
+    written by another program, so the report could not be made anew).
 
     Args:
         file: the archive; must seek.
         verifiers: keys that are trusted for the log. The one in the pack counts for nothing.
         checkpoints: signed notes that were kept from elsewhere.
         meaning: replay what the entries say as well.
+        check: the replay to be used, if it is to be a certain one.
     """
     try:
         pack = _Pack.opened(file)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         detail = f"not a pack: {type(error).__name__}: {error}"
         return Report(size=0, root=b"", failures=(Failure(index=None, code="pack-format", detail=detail),))
-    check = MeaningCheck()
+    check = check or MeaningCheck()
     report = verify_directory(pack.log, checkpoints=checkpoints, verifiers=verifiers)
     if meaning:
         for index, leaf in enumerate(pack.leaves(0, report.size)):
             check.read(index, leaf)
         report = check.joined(report)
     wrong = [*pack.changed_files(), *pack.wrong_proofs(), *pack.wrong_texts(report.size), *pack.wrong_report(report)]
+    if reconciliation.holds_one(pack.archive):
+        leases = reconciliation.leases_of(pack.leaves(0, report.size)) if meaning else None
+        found = reconciliation.wrong_in(pack.archive, log=report, leases=leases)
+        wrong += [_wrong("pack-reconciliation", detail) for detail in found]
     return replace(report, failures=(*report.failures, *wrong))
 
 
@@ -124,7 +137,7 @@ class _Pack:
     def changed_files(self) -> Iterator[Failure]:
         names = self.archive.namelist()
         listed = self.manifest["files"]
-        there = {name for name in names if not name.startswith(LOG) and name != MANIFEST}
+        there = {name for name in names if not name.startswith((LOG, RECONCILED)) and name != MANIFEST}
         if len(set(names)) != len(names):
             yield _wrong("pack-file", "a file stands twice in the archive")
         for name in sorted(there ^ listed.keys()):

@@ -45,17 +45,22 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--hours", type=click.IntRange(1, 2160), default=24, show_default=True, help="How far CloudTrail is asked back."
 )
+@click.option("--into", type=_FILE, help="With a pack at PATH: a new copy of it that holds extracts and result.")
 @with_session
 def reconcile(session: Session, /, **asked: Any) -> None:  # noqa: ANN401 - one value for each option above
     """Verify a log (an export at PATH, or what the broker serves) and compare it with every source that you name.
 
     What one side says and the other does not bear out is listed, both ways. Exit code 1 if there is any, or the log does not
-    verify. Sources are read first and the log after them, so that nothing that was made in between is called unknown.
+    verify. Sources are read first and the log after them, so that nothing that was made in between is called unknown. A pack's
+    log ends where the pack was made: what came later is unknown to it.
     """
     from countersign.auditlog.reconciliation import Replay  # noqa: PLC0415 - loads cryptography
     from countersign.auditlog.reconciliation import reconcile as compare  # noqa: PLC0415 - as above
     from countersign.cli.sources import read_trust, verify_live, verify_path  # noqa: PLC0415 - as above
 
+    into: Path | None = asked["into"]
+    if into is not None and (asked["path"] is None or into.exists()):
+        raise usage("--into names a new copy of the pack at PATH", field="--into")
     replay = Replay()
     trust = read_trust(asked["keys"], asked["checkpoints"], meaning=replay)
     extracts = list(_extracts(asked))
@@ -66,6 +71,11 @@ def reconcile(session: Session, /, **asked: Any) -> None:  # noqa: ANN401 - one 
         session.out.warn("no --key: no signature was checked, and who rewrote all of it would go unseen")
     unmatched = compare(replay.leases(), extracts)
     _tell(session, report, extracts, unmatched)
+    if into is not None:
+        from countersign.cli.reconciled import put_into_copy  # noqa: PLC0415 - as above
+
+        digest = put_into_copy(asked["path"], into, log=report, extracts=extracts, unmatched=unmatched)
+        session.out.hint(f"{into} holds it; note the SHA-256 of its report, beside the log's root: {digest}")
     click.get_current_context().exit(int(Exit.OK if report.ok and not unmatched else Exit.FAILURE))
 
 

@@ -47,7 +47,7 @@ def test_another_digest_than_the_one_shown_asks_for_no_page(desk: Desk) -> None:
     asked = desk.asked(what=SIGNED)
     ran = desk.run("bob", "approve", asked["id"], "--digest", "0" * 64)
     assert ran.code != 0
-    assert "is not how the digest" in ran.err
+    assert "is not the digest of" in ran.err
 
 
 def test_keys_are_listed_with_their_persons(desk: Desk) -> None:

@@ -24,7 +24,7 @@ from countersign.domain.passkey import (
     registration_challenge,
 )
 from countersign.domain.refusals import Invalid
-from countersign.service.passkeys import PasskeyView
+from countersign.service.passkey_views import PasskeyView
 
 router = guarded_router("passkeys")
 

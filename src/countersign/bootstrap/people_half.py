@@ -26,6 +26,8 @@ from countersign.service.inquiries import Inquiries
 from countersign.service.leaving import Leaving
 from countersign.service.office import Office
 from countersign.service.packs import Packs
+from countersign.service.page_acts import Acts
+from countersign.service.page_tasks import Tasks
 from countersign.service.passkeys import Passkeys
 from countersign.service.pipelines import Pipelines
 from countersign.service.publication import Publication
@@ -75,6 +77,8 @@ def assemble_people(
     rehearsal = Rehearsal(previews=previews, objection=lambda item: why_use_is_unknown(item, sources))
     rulemaking = Rulemaking(office=office, rehearsal=rehearsal, demand_keys=publication.evidence.demand_keys)
     envelopes = Envelopes(office=office, submissions=submissions)
+    tasks = Tasks(office=office, requests=requests, passkeys=passkeys, rulemaking=rulemaking, envelopes=envelopes)
+    acts = Acts(office=office, requests=requests, passkeys=passkeys, rulemaking=rulemaking, envelopes=envelopes)
     return Broker(
         office=office,
         gate=Gate(office=office, tokens_allowed=tokens_allowed),
@@ -91,9 +95,7 @@ def assemble_people(
         envelopes=envelopes,
         afterwards=Afterwards(office=office),
         passkeys=passkeys,
-        ceremonies=Ceremonies(
-            office=office, requests=requests, passkeys=passkeys, rulemaking=rulemaking, envelopes=envelopes
-        ),
+        ceremonies=Ceremonies(office=office, tasks=tasks, acts=acts),
         draws=draws,
         doings=Doings(office=office, submissions=submissions, sources=sources),
         evidence=publication.evidence,

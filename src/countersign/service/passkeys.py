@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from countersign.auditlog.keyring import Keyring
 from countersign.auditlog.passkeys import BadSignature, Registration, registered
@@ -21,33 +21,16 @@ from countersign.domain.people import Principal
 from countersign.domain.refusals import AlreadyReviewed, Invalid, NotEligible, NotFound, WindowOver
 from countersign.domain.timestamps import NotATime, read, spell
 from countersign.service.office import Office
+from countersign.service.passkey_views import LONGEST_WAIT, PasskeyView, counts, view_of, views_of
 from countersign.service.rules import Rules
 from countersign.service.signatures import move_counter, refusal_of
 from countersign.store import Tx
 
 LONGEST_CEREMONY = timedelta(minutes=10)
 """How long making a key may take, from asking for the challenge to showing the key."""
-LONGEST_WAIT = timedelta(days=7)
-"""How long a key waits for those who vouch for it."""
 MOST_KEYS = 8
 
 Checked = TypeVar("Checked")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PasskeyView:
-    """A key as people see it.
-
-    Attributes:
-        state: `enrolled`, `waiting`, `lapsed` or `removed`.
-        vouched_by: who vouched so far; nobody did for the first keys, which the genesis names.
-    """
-
-    passkey: Passkey
-    state: Literal["enrolled", "waiting", "lapsed", "removed"]
-    said_at: str | None
-    digest: str | None
-    vouched_by: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +114,7 @@ class Passkeys:
                     proof=enrolment.proof.document(),
                 )
             )
-            return _view(tx, rules.keyring, enrolment)
+            return view_of(tx, rules.keyring, enrolment)
 
     def vouch(self, principal: Principal, passkey_id: str, word: Word) -> PasskeyView:
         """Vouch for a key with one's own; the second person's word enrols it.
@@ -167,7 +150,7 @@ class Passkeys:
                 )
             )
             keyring = self._enrol(tx, rules.keyring, enrolment, [*words, word], by=principal.person)
-            return _view(tx, keyring, enrolment)
+            return view_of(tx, keyring, enrolment)
 
     def remove(self, principal: Principal, passkey_id: str, word: Word, *, reason: str) -> PasskeyView:
         """Have a key removed: its person does so alone, others by two.
@@ -202,7 +185,7 @@ class Passkeys:
                         reason=sealed,
                     )
                 )
-                return PasskeyView(passkey=passkey, state="removed", said_at=None, digest=None, vouched_by=())
+                return counts(passkey, "removed")
             tx.record(
                 PasskeyRemovalAsked(
                     actor=principal.person,
@@ -212,7 +195,7 @@ class Passkeys:
                     reason=sealed,
                 )
             )
-            return PasskeyView(passkey=passkey, state="enrolled", said_at=None, digest=None, vouched_by=())
+            return counts(passkey, "enrolled")
 
     def passkey(self, principal: Principal, passkey_id: str) -> PasskeyView:
         """Return a key: everybody here may know whose keys there are, for everybody may be asked to vouch.
@@ -230,13 +213,7 @@ class Passkeys:
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
             _demand_human(principal, rules)
-            said = {each.passkey.id: each for each in tx.enrolments()}
-            founders = [
-                PasskeyView(passkey=key, state="enrolled", said_at=None, digest=None, vouched_by=())
-                for name, key in rules.keyring.keys.items()
-                if name not in said
-            ]
-            views = [*founders, *(_view(tx, rules.keyring, each) for each in said.values())]
+            views = views_of(tx, rules.keyring)
         return sorted(views, key=lambda view: (view.passkey.person, view.passkey.id))
 
     def _enrol(self, tx: Tx, keyring: Keyring, enrolment: Enrolment, words: list[Word], *, by: str) -> Keyring:
@@ -317,21 +294,3 @@ def _demand_fresh(said_at: str, tx: Tx) -> None:
         raise Invalid("said_at is no time", field="said_at") from None
     if not said <= tx.now <= said + LONGEST_CEREMONY:
         raise WindowOver("making the key took too long", hint="begin again")
-
-
-def _view(tx: Tx, keyring: Keyring, enrolment: Enrolment) -> PasskeyView:
-    passkey_id = enrolment.passkey.id
-    state: Literal["enrolled", "waiting", "lapsed", "removed"] = (
-        "lapsed" if tx.now > read(enrolment.said_at) + LONGEST_WAIT else "waiting"
-    )
-    if passkey_id in keyring.keys:
-        state = "enrolled"
-    elif passkey_id in keyring.removed:
-        state = "removed"
-    return PasskeyView(
-        passkey=enrolment.passkey,
-        state=state,
-        said_at=enrolment.said_at,
-        digest=enrolment.digest,
-        vouched_by=tuple(word.person for word in tx.passkey_words(passkey_id, "vouch")),
-    )

@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.engines import quick_engines
 from tests.servers import Stack, running_stack
 from tests.stores import (
     clock,
+    copied_postgres,
     database_url,
     fresh_database,
     migrated_postgres,
@@ -17,12 +19,14 @@ from tests.stores import (
 
 __all__ = [
     "clock",
+    "copied_postgres",
     "database_url",
     "fresh_database",
     "migrated_postgres",
     "migrated_sqlite",
     "openbao_stack",
     "postgres",
+    "quick_engines",
     "store",
     "world",
 ]

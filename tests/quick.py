@@ -1,10 +1,9 @@
-"""Worlds by the hundred, for tests that make many: a migrated database to copy, and no waiting for the disk."""
+"""Worlds by the hundred, for tests that make many of them in one: each on a copy of a migrated database."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from tests.world import Clock, World
 
@@ -61,14 +59,7 @@ def quick_world(**rules: dict[str, Any]) -> Iterator[World]:
         shutil.copy(template, path)
         clock = Clock()
         store = Store(f"sqlite:///{path}", clock=clock)
-        sa.event.listen(store._engine, "connect", _hurry)
         try:
             yield World(store=store, clock=clock, **rules)
         finally:
             store.close()
-
-
-def _hurry(connection: sqlite3.Connection, record: object) -> None:
-    """Leave durability aside: no power fails here."""
-    del record
-    connection.execute("PRAGMA synchronous = OFF")

@@ -20,10 +20,18 @@ from countersign.store import Store
 _databases = itertools.count(1)
 
 
+_FOR_TESTS = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
+"""Switched off: no power fails during a test, and looking after hundreds of databases takes more time than all their tests."""
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
     server.start()
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        for setting in _FOR_TESTS:
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
     yield server
     server.stop_immediate()  # nothing here is worth a checkpoint
 
@@ -42,9 +50,10 @@ def _url(postgres: EmbeddedPostgres, name: str) -> str:
     )
 
 
-def _create(postgres: EmbeddedPostgres, name: str, *, template: str = "template1") -> str:
+def _create(postgres: EmbeddedPostgres, *, name: str | None = None, template: str = "template1") -> str:
+    name = name or f"broker_{next(_databases)}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
-        query = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        query = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         connection.execute(query.format(sql.Identifier(name), sql.Identifier(template)))
     return _url(postgres, name)
 
@@ -52,13 +61,13 @@ def _create(postgres: EmbeddedPostgres, name: str, *, template: str = "template1
 @pytest.fixture
 def fresh_database(postgres: EmbeddedPostgres) -> str:
     """Return the URL of an empty database."""
-    return _create(postgres, f"broker_{next(_databases)}")
+    return _create(postgres)
 
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: EmbeddedPostgres) -> str:
     """Return the name of a database with the schema in it, to be copied."""
-    made = Store(_create(postgres, "migrated"), clock=Clock())
+    made = Store(_create(postgres, name="migrated"), clock=Clock())
     made.migrate()
     made.close()
     return "migrated"
@@ -74,6 +83,12 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def copied_postgres(postgres: EmbeddedPostgres, migrated_postgres: str) -> str:
+    """Return the URL of a PostgreSQL database that has the schema."""
+    return _create(postgres, template=migrated_postgres)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database that has the schema."""
@@ -85,8 +100,7 @@ def copy_of_the_schema(request: pytest.FixtureRequest, path: Path) -> str:
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
         return f"sqlite:///{path}"
-    template = str(request.getfixturevalue("migrated_postgres"))
-    return _create(request.getfixturevalue("postgres"), f"broker_{next(_databases)}", template=template)
+    return str(request.getfixturevalue("copied_postgres"))
 
 
 @pytest.fixture

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 from tests.api.calling import Api, LivedWorld, new_world
-from tests.stores import clock, fresh_database, postgres
 from tests.world import Clock, World
 
 from countersign.api import events
 from countersign.store import Store
-
-__all__ = ["clock", "fresh_database", "postgres"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if getattr(request, "param", "sqlite") == "postgresql":
-        return str(request.getfixturevalue("fresh_database"))
+        return str(request.getfixturevalue("copied_postgres"))
     shutil.copy(request.getfixturevalue("template").path, tmp_path / "countersign.db")
     return f"sqlite:///{tmp_path / 'countersign.db'}"
 
@@ -51,7 +48,6 @@ def tokens(template: Template, database_url: str) -> dict[str, str]:
 @pytest.fixture
 def store(database_url: str, clock: Clock) -> Iterator[Store]:
     made = Store(database_url, clock=clock, own_clock=True)
-    made.migrate()
     yield made
     made.close()
 

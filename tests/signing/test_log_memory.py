@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +21,7 @@ from countersign.domain.lease import Cause
 from countersign.domain.refusals import ApprovalVoid, DrawsExhausted, LogRewound, LogUnavailable, WindowOver
 from countersign.service.endings import end_asked, end_lease
 from countersign.service.memory import LogMemory
-from countersign.store import Tx, schema
+from countersign.store import Store, Tx, schema
 
 
 def unguarded(tx: Tx, world: World, *verbs: str) -> None:
@@ -220,3 +224,29 @@ def test_without_a_place_to_remember_in_nothing_is_issued(world: World, tmp_path
         issuer.draw(world.principal("alice"), grant)
     assert not world.provider.target.issued
     assert world.draw(grant), "the draw was given back"
+
+
+def test_two_who_wake_it_at_once_do_not_take_the_older_view_for_a_log_that_was_cut(world: World) -> None:
+    memory, opened, go_on = LogMemory(), threading.Event(), threading.Event()
+
+    class Slow:
+        """The store, whose first view is old by the time it is looked at."""
+
+        @contextmanager
+        def read(self) -> Iterator[Tx]:
+            with world.store.read() as tx:
+                tx.head()
+                opened.set()
+                go_on.wait(5)
+                yield tx
+
+    world.ask()
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(memory.wake, cast("Store", Slow()))
+        opened.wait(5)
+        threading.Timer(0.1, go_on.set).start()
+        memory.wake(world.store)
+        world.ask("dave")
+        look(memory, world)
+        go_on.set()
+        first.result()

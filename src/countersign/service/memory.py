@@ -51,6 +51,7 @@ class LogMemory:
     _passed: deque[Frontier] = field(default_factory=deque)
     _draws: DrawBook = field(default_factory=DrawBook)
     _lock: Lock = field(default_factory=Lock, repr=False)
+    _waking: Lock = field(default_factory=Lock, repr=False)
     _writing: Lock = field(default_factory=Lock, repr=False)
     _kept_size: int = 0
     _distrusted: str | None = None
@@ -61,9 +62,11 @@ class LogMemory:
         Raises:
             LogRewound: as `demand_growth`.
         """
-        if self._known is None:
-            with store.read() as tx:
-                self.demand_growth(tx)
+        # One after another: what this view shows may be older than what another thread, awake sooner, has written since.
+        with self._waking:
+            if self._known is None:
+                with store.read() as tx:
+                    self.demand_growth(tx)
 
     def demand_growth(self, tx: Tx) -> None:
         """Demand that the log has only grown since it was last seen, and read what it grew by.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from tests.api.signing import Desk, Device, signing_desk
 from tests.issuer import trusted
@@ -12,6 +14,7 @@ from tests.issuer import trusted
 from countersign.api.browser import form_token_of
 from countersign.domain import device as devices
 from countersign.domain.session import ACCESS_LASTS, IDLE, LASTS, SessionKind
+from countersign.service.sessions import AGAIN_WITHIN
 
 
 @pytest.fixture
@@ -112,6 +115,41 @@ def test_a_refresh_token_that_is_shown_twice_ends_the_session_of_thief_and_owner
     assert desk.browser().post("/v1/sign-in/refresh", json=next_one).status_code == 401
     assert types(desk).count("session.refresh-reused") == 1
     assert types(desk).count("session.ended") == 1
+
+
+def following(letter: str) -> tuple[str, str]:
+    secret = "csr_" + letter * 52
+    return secret, hashlib.sha256(secret.encode()).hexdigest()
+
+
+def refreshed(desk: Desk, token: str, then: str | None) -> httpx2.Response:
+    return desk.browser().post("/v1/sign-in/refresh", json={"refresh_token": token, "next": then})
+
+
+def test_a_refresh_whose_answer_was_lost_is_asked_for_again_word_for_word(desk: Desk) -> None:
+    told = desk.tokens()
+    secret, then = following("a")
+    first = refreshed(desk, told["refresh_token"], then)
+    assert first.json()["refresh_token"] is None
+    again = refreshed(desk, told["refresh_token"], then)
+    assert desk.me(again.json()["access_token"]).status_code == 200
+    assert refreshed(desk, secret, following("b")[1]).status_code == 200
+    assert "session.refresh-reused" not in types(desk)
+    assert refreshed(desk, told["refresh_token"], then).status_code == 401, "its successor was used"
+    assert types(desk).count("session.refresh-reused") == 1
+
+
+@pytest.mark.parametrize("case", ["another", "none", "late", "his own other session's"])
+def test_who_shows_a_used_token_without_being_its_user_ends_the_session(desk: Desk, case: str) -> None:
+    told, other = desk.tokens(), desk.tokens()
+    assert refreshed(desk, told["refresh_token"], following("a")[1]).status_code == 200
+    assert refreshed(desk, other["refresh_token"], following("c")[1]).status_code == 200
+    if case == "late":
+        desk.world.clock.forward(seconds=AGAIN_WITHIN.total_seconds() + 1)
+    then = {"another": following("b")[1], "none": None, "late": following("a")[1]}.get(case, following("c")[1])
+    assert refreshed(desk, told["refresh_token"], then).status_code == 401
+    assert refreshed(desk, following("a")[0], None).status_code == 401
+    assert types(desk).count("session.refresh-reused") == 1
 
 
 def test_no_secret_of_a_session_stands_in_for_another_kind(desk: Desk) -> None:

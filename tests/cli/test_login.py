@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -18,6 +19,8 @@ from tests.api.signing import catalog, directory
 from tests.cli.desk import Desk, Ran, listening_desk
 from tests.issuer import LocalIssuer, serving, trusted
 
+from countersign.cli.client import Client
+from countersign.cli.failures import CommandFailed, Exit
 from countersign.domain.session import ACCESS_LASTS
 
 
@@ -124,6 +127,25 @@ def test_the_session_is_renewed_by_itself_and_by_one_command_at_a_time(terminal:
         command.communicate()
     assert codes == [0, 0, 0]
     assert terminal.kept()["refresh_token"] != first["refresh_token"]
+    assert terminal.desk.world.facts("session.refresh-reused") == []
+
+
+def test_a_renewal_whose_answer_is_lost_is_no_theft(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.login()
+    terminal.age(access_until=0)
+    honest = Client.post
+
+    def lost(client: Client, path: str, *args: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - as the client takes it
+        honest(client, path, *args, **more)
+        raise CommandFailed("the broker's answer was lost on the way", exit_code=Exit.AWAY, code="answer-lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Client, "post", lost)
+        assert terminal.run("me").code == int(Exit.AWAY)
+    assert terminal.run("me").code == 0
+    assert terminal.kept()["next_refresh_token"] is None
+    terminal.age(access_until=0)
+    assert terminal.run("me").code == 0
     assert terminal.desk.world.facts("session.refresh-reused") == []
 
 

@@ -62,9 +62,10 @@ class DeviceSignInBody(Body):
 
 
 class RefreshBody(Body):
-    """A refresh token; it is used up by this."""
+    """A refresh token; it is used up by this. `next` is SHA-256 of the one after it, where the caller makes that himself."""
 
     refresh_token: Annotated[str, Field(pattern=r"^csr_[a-z2-7]{52}$")]
+    next: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
 class TokensAnswer(Answer):
@@ -115,8 +116,12 @@ def by_device(broker: TheBroker, body: DeviceSignInBody) -> TokensAnswer:
 
 @anyone.post("/sign-in/refresh", responses=documented(401, 408, 413, 415), summary="The next pair of tokens")
 def refresh(broker: TheBroker, body: RefreshBody) -> TokensAnswer:
-    """Use up a refresh token for the next access and refresh tokens; showing one twice ends the session."""
-    return _tokens(broker.sessions.refresh(body.refresh_token))
+    """Use up a refresh token for the next access and refresh tokens; showing one twice ends the session.
+
+    With `next` (the hash of `csr_` and 52 random letters of base32) the answer holds no refresh token, and can be asked for
+    again by the same call for ten minutes.
+    """
+    return _tokens(broker.sessions.refresh(body.refresh_token, following=body.next))
 
 
 @mine.get("/sessions", responses=documented(), summary="The caller's sessions in force")

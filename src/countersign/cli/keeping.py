@@ -29,6 +29,7 @@ class Kept:
         access_until: seconds since 1970 until which the access token is used.
         device_key: the private half of the device key that the sign-in bound to the person; base64url.
         ends_at: when the session ends, as the broker spelled it.
+        next_refresh_token: the one after `refresh_token`, while it is not known whether the broker has heard of it.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Kept:
     refresh_token: str = field(repr=False)
     device_key: str = field(repr=False)
     ends_at: str
+    next_refresh_token: str | None = field(default=None, repr=False)
 
 
 def load(url: str) -> Kept | None:

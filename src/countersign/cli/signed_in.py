@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +15,7 @@ from countersign.cli.failures import CommandFailed, Exit
 from countersign.cli.keeping import Kept, alone, forget, load, save
 from countersign.cli.output import text_of
 
+SECRET_BYTES = 32
 SPARE_S = 30.0
 """An access token is not used in its last seconds: a call takes some, and clocks differ."""
 
@@ -37,8 +41,12 @@ def access_token(url: str) -> str | None:
 
 
 def _renewed(kept: Kept) -> Kept:
+    """Exchange the refresh token, whose successor is made and kept here first: a lost answer is then asked for again."""
+    following = kept.next_refresh_token or _new_refresh_token()
+    save(replace(kept, next_refresh_token=following))
+    body = {"refresh_token": kept.refresh_token, "next": hashlib.sha256(following.encode("ascii")).hexdigest()}
     try:
-        told = Client(url=kept.url, token="").post("/sign-in/refresh", {"refresh_token": kept.refresh_token})
+        told = Client(url=kept.url, token="").post("/sign-in/refresh", body)
     except CommandFailed as failed:
         if failed.exit_code is not Exit.NOT_SIGNED_IN:
             raise
@@ -46,9 +54,13 @@ def _renewed(kept: Kept) -> Kept:
         raise CommandFailed(
             "the session is over", exit_code=Exit.NOT_SIGNED_IN, code="unauthenticated", hint="countersign login"
         ) from None
-    fresh = replace(kept, **secrets_in(told))
+    fresh = replace(kept, **secrets_in({**told, "refresh_token": following}), next_refresh_token=None)
     save(fresh)
     return fresh
+
+
+def _new_refresh_token() -> str:
+    return "csr_" + base64.b32encode(os.urandom(SECRET_BYTES)).decode("ascii").lower().rstrip("=")
 
 
 def secrets_in(told: Mapping[str, Any]) -> dict[str, Any]:

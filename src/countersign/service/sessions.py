@@ -30,6 +30,8 @@ from countersign.store import Tx
 PREFIXES: Mapping[TokenUse, str] = {TokenUse.COOKIE: "csw_", TokenUse.ACCESS: "csa_", TokenUse.REFRESH: "csr_"}
 SECRET_BYTES = 32
 SEEN_EVERY = timedelta(minutes=1)
+AGAIN_WITHIN = timedelta(minutes=10)
+"""So long an exchange can be asked for again word for word, because its answer was lost."""
 _AGAIN = "sign in again: countersign login"
 
 
@@ -133,14 +135,18 @@ class Sessions:
 
     def tokens(self, tx: Tx, session: Session) -> Tokens:
         """Make a session's next access token, and for the command line its next refresh token."""
+        renewed = session.kind is SessionKind.CLI
+        refresh = self._secret(tx, session, TokenUse.REFRESH, session.ends_at - tx.now) if renewed else None
+        return self._accessible(tx, session, refresh=refresh)
+
+    def _accessible(self, tx: Tx, session: Session, *, refresh: str | None) -> Tokens:
         lasts = min(ACCESS_LASTS, session.ends_at - tx.now)
         if session.kind is SessionKind.PIPELINE:
             lasts = session.ends_at - tx.now
-        renewed = session.kind is SessionKind.CLI
         return Tokens(
             session=session,
             access=self._secret(tx, session, TokenUse.ACCESS, lasts),
-            refresh=self._secret(tx, session, TokenUse.REFRESH, session.ends_at - tx.now) if renewed else None,
+            refresh=refresh,
             access_lasts=lasts,
         )
 
@@ -164,8 +170,13 @@ class Sessions:
                 tx.see_session(session.id)  # a database that cannot be written keeps nobody from reading
         return principal
 
-    def refresh(self, unverified_secret: str) -> Tokens:
+    def refresh(self, unverified_secret: str, *, following: str | None = None) -> Tokens:
         """Exchange a refresh token for the next pair; the one shown is used up, and showing it again ends the session.
+
+        Args:
+            unverified_secret: the refresh token.
+            following: the hash of the next one, where its holder makes it himself. Then he can ask again, word for word, when
+                the answer was lost, for a while and until he uses it; whoever else shows the first one ends the session.
 
         Raises:
             Unauthenticated: it is unknown, over or was used before.
@@ -174,20 +185,36 @@ class Sessions:
         with self.office.store.begin() as tx:
             found = tx.session_token(hashed(unverified_secret))
             if found is not None and found[0].use is TokenUse.REFRESH:
-                tokens = self._refreshed(tx, *found)
+                tokens = self._refreshed(tx, *found, following=following)
         if tokens is None:
             raise Unauthenticated("the refresh token is unknown, over or was used before", hint=_AGAIN)
         return tokens
 
-    def _refreshed(self, tx: Tx, token: SessionToken, session: Session) -> Tokens | None:
-        if token.used_at is not None or not tx.use_session_token(token.hash):
+    def _refreshed(self, tx: Tx, token: SessionToken, session: Session, *, following: str | None) -> Tokens | None:
+        is_first = token.used_at is None and tx.use_session_token(token.hash)
+        if not is_first and not self._is_asked_again(tx, token, session, following):
             if tx.end_session(session.id):
                 tx.record(RefreshReused(actor=session.person, subject=session.person, session=session.id))
                 self._record_end(tx, session, actor=session.person, cause="reuse")
             return None
         if not session.holds_at(tx.now) or principal_of(session, self.office.rules.current(tx)) is None:
             return None
-        return self.tokens(tx, session)
+        if following is None:
+            return self.tokens(tx, session)
+        if is_first:
+            tx.add_session_token(
+                SessionToken(hash=following, session=session.id, use=TokenUse.REFRESH, expires_at=session.ends_at)
+            )
+        return self._accessible(tx, session, refresh=None)
+
+    def _is_asked_again(self, tx: Tx, token: SessionToken, session: Session, following: str | None) -> bool:
+        """Say whether a used token is shown by who used it: he names the next one, which nobody used, and it was just now."""
+        if following is None or token.used_at is None or tx.now > token.used_at + AGAIN_WITHIN:
+            return False
+        found = tx.session_token(following)
+        if found is None or found[1].id != session.id:
+            return False
+        return found[0].use is TokenUse.REFRESH and found[0].used_at is None
 
     def listed(self, principal: Principal) -> list[Session]:
         """Return the caller's own sessions in force, newest first."""

@@ -16,7 +16,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from countersign.domain.refusals import Refused
-from countersign.service.issuer import Drawn
+from countersign.service.draws import Handed
 
 logger = structlog.get_logger(__name__)
 
@@ -49,14 +49,14 @@ class Parcel:
         """Say whether a credential is on its way."""
         return self._lease_id is not None
 
-    async def fetch(self, draw: Callable[[], Drawn]) -> Drawn:
+    async def fetch(self, draw: Callable[[], Handed]) -> Handed:
         """Draw in a worker thread and take responsibility for what comes of it."""
         return await anyio.to_thread.run_sync(self._fetch, draw, limiter=self._workers)
 
-    def _fetch(self, draw: Callable[[], Drawn]) -> Drawn:
+    def _fetch(self, draw: Callable[[], Handed]) -> Handed:
         drawn = draw()
         with self._lock:
-            self._lease_id = drawn.lease.id
+            self._lease_id = drawn.lease_id
             nobody_waits = self._closed
         if nobody_waits:
             self.give_up()

@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse
 from countersign.api.answers import DrawAnswer, GrantAnswer, LeaseAnswer, Page
 from countersign.api.bodies import USUALLY, After, GrantId, LeaseId, Limit, ReasonBody
 from countersign.api.delivery import PARCEL, Parcel
+from countersign.api.ordering import OrderBody, order_of
 from countersign.api.problems import documented
-from countersign.api.rendering import draw_document, grant_answer, lease_answer, page
+from countersign.api.rendering import grant_answer, lease_answer, page
 from countersign.api.route import Caller, TheBroker, guarded_router
 
 router = guarded_router("grants")
@@ -29,12 +30,19 @@ async def draw(
     broker: TheBroker,
     caller: Caller,
     grant_id: GrantId,
+    *,
+    body: OrderBody | None = None,
     key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
 ) -> JSONResponse:
-    """Draw. The secret stands in this answer and nowhere else; an answer that is lost on the way is revoked and given back."""
+    """Draw. The secret stands in this answer and nowhere else; an answer that is lost on the way is revoked and given back.
+
+    Where the issuing half runs apart, the draw takes the order that the caller's device signed, and the credential is of kind
+    `sealed`: for the one-time key in that order alone.
+    """
     parcel: Parcel = request.scope[PARCEL]
-    drawn = await parcel.fetch(partial(broker.draws.draw, caller, grant_id, key=key))
-    return JSONResponse(draw_document(drawn.lease, drawn.credential))
+    signed = None if body is None else order_of(body)
+    handed = await parcel.fetch(partial(broker.draws.draw, caller, grant_id, key=key, signed=signed))
+    return JSONResponse(handed.document())
 
 
 @router.post(

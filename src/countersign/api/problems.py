@@ -64,6 +64,8 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "too-slow": (408, "The body did not arrive in time"),
     "signature-required": (403, "It must be signed with a passkey"),
     "order-required": (403, "A draw must be ordered by the requester's own device"),
+    "order-void": (403, "The order is not the requester's own word, here and now"),
+    "approval-unsigned": (409, "Only signed approvals count here"),
     "bad-signature": (403, "The signature does not count"),
     "cloned-authenticator": (403, "The authenticator may be a copy"),
     "wrong-digest": (409, "That is not the digest of the request"),
@@ -90,6 +92,8 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "stopped": (503, "Access is stopped"),
     "log-rewound": (503, "The log is not what it was"),
     "rules-forged": (503, "The rules in the database are not those that were signed"),
+    "rules-unsigned": (503, "Rules that nobody signed issue nothing here"),
+    "issuer-away": (503, "The half that issues does not answer"),
     "log-unavailable": (503, "The log cannot be written"),
 }
 
@@ -100,6 +104,7 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     "provider-away": {"Retry-After": "5"},
     "identity-away": {"Retry-After": "5"},
     "not-cosigned": {"Retry-After": "5"},
+    "issuer-away": {"Retry-After": "5"},
     "log-unavailable": {"Retry-After": "1"},
 }
 

@@ -30,7 +30,6 @@ from countersign.domain.lease import Lease
 from countersign.domain.passkey import fingerprint
 from countersign.domain.request import Sealed
 from countersign.domain.timestamps import spell
-from countersign.providers.base import Credential
 from countersign.service.control import Ended
 from countersign.service.questions import RequestView
 from countersign.store import Stop
@@ -157,19 +156,6 @@ def grant_answer(found: tuple[Grant, Sequence[Lease]]) -> GrantAnswer:
         not_after=_spelled(grant.not_after),
         leases=[lease_answer(lease) for lease in leases],
     )
-
-
-def draw_document(lease: Lease, credential: Credential) -> dict[str, Any]:
-    """Return what a draw gives, as plain JSON: no model of ours holds the secret, lest an error shows it."""
-    return {
-        "lease": {
-            "id": lease.id,
-            "grant_id": lease.grant_id,
-            "state": lease.state.value,
-            "not_after": spell(lease.not_after),
-        },
-        "credential": {**credential.fields, "kind": credential.kind},
-    }
 
 
 def entitlement_answer(found: tuple[Entitlement, bool]) -> EntitlementAnswer:

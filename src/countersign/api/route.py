@@ -45,7 +45,8 @@ class OpenRoute(APIRoute):
         """Return the framework's handler behind the guard."""
         handle = super().get_route_handler()
         queries = {field.alias for field in self.dependant.query_params}
-        takes_body = self.body_field is not None
+        field = self.body_field
+        takes_body, needs_body = field is not None, field is not None and field.field_info.is_required()
         writes = self.methods != {"GET"}
 
         async def guarded(request: Request) -> Response:
@@ -53,7 +54,7 @@ class OpenRoute(APIRoute):
             await self.let_in(request)
             _demand_single(request, queries)
             if writes:
-                request = await _read(request, takes_body=takes_body)
+                request = await _read(request, takes_body=takes_body, needs_body=needs_body)
             response = await handle(request)
             if not writes:
                 await self.tell(request, response)
@@ -123,9 +124,9 @@ def _demand_single(request: Request, known: set[str]) -> None:
         raise Invalid("Idempotency-Key is given twice", field="Idempotency-Key")
 
 
-async def _read(request: Request, *, takes_body: bool) -> Request:
+async def _read(request: Request, *, takes_body: bool, needs_body: bool) -> Request:
     raw = await read_body(request)
-    if not raw and not takes_body:
+    if not raw and not needs_body:
         return _Read(request, b"", None)
     demand_json(request)
     value = parse(raw)

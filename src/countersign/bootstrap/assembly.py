@@ -20,6 +20,7 @@ from countersign.scheduler import Beat, Metronome
 from countersign.service.archiving import Archive
 from countersign.service.broker import Broker
 from countersign.service.checkpoints import Checkpoints
+from countersign.service.draws import DrawsHere
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Follower, Followers
 from countersign.service.identities import Identities
@@ -86,7 +87,7 @@ def assemble(
     )
     broker = assemble_people(
         office=office,
-        draws=issuing.issuer,
+        draws=DrawsHere(issuer=issuing.issuer),
         previews={name: provider.preview for name, provider in providers.items()},
         sources=sources,
         publication=publication,

@@ -14,7 +14,7 @@ from countersign import __version__
 from countersign.bootstrap.assembly import Running, assemble, follow_beat
 from countersign.bootstrap.beginning import configured_of, demand_nothing_stands
 from countersign.bootstrap.founding import found_rules, open_founded_store, open_store
-from countersign.bootstrap.issuing_half import assemble_issuing, issuing_beats
+from countersign.bootstrap.issuing_half import assemble_desk, assemble_issuing, desk_beats, issuing_beats
 from countersign.bootstrap.logkey import demand_log_key, log_signer
 from countersign.bootstrap.outlets import make_archive, make_outlets, state_clock
 from countersign.bootstrap.people_half import assemble_people, people_beats
@@ -33,13 +33,13 @@ from countersign.scheduler import Beat, Metronome
 from countersign.service.broker import Broker
 from countersign.service.checkpoints import Checkpoints
 from countersign.service.detecting import Detecting
-from countersign.service.draws import DrawnApart
 from countersign.service.evidence import Evidence
 from countersign.service.followers import Followers
 from countersign.service.identities import Identities
 from countersign.service.issuing import Issuing
 from countersign.service.memory import LogMemory
 from countersign.service.office import Office
+from countersign.service.ordering import DrawsApart
 from countersign.service.publication import Publication
 from countersign.service.rules import RuleReader
 from countersign.service.trusting import record_mismatches
@@ -114,7 +114,7 @@ def build_people(settings: Settings) -> PeopleAlone:
     followers = Followers(office=office, followers=make_outlets(store, settings), me=secrets.token_hex(16))
     broker = assemble_people(
         office=office,
-        draws=DrawnApart(),
+        draws=DrawsApart(office=office),
         previews=make_previews(aws_region=settings.aws_region),
         sources=(),
         publication=Publication(office=office, evidence=Evidence(office=office, key=key), public=settings.log_public),
@@ -149,10 +149,13 @@ def build_issuing(settings: Settings) -> IssuingAlone:
     _record_start(office, settings)
     issuing.sweeper.start()
     sweeps = timedelta(seconds=settings.sweep_interval_s)
+    issuing.issuer.memory.wake(store)
+    desk = assemble_desk(issuing, identities=Identities(public_url=""))
     pulse = Pulse(store=store, folder=settings.state_dir, name=secrets.token_hex(16))
     beats = [
         *issuing_beats(issuing, sweep_every=sweeps),
         follow_beat(issuing.followers),
+        *desk_beats(desk),
         Beat(name="pulse", interval=PULSE_EVERY, job=pulse.beat),
     ]
     metronome = Metronome(beats=beats, nudged=nudged)

@@ -15,11 +15,13 @@ from countersign.service.archiving import Archive, Archiving
 from countersign.service.checkpoints import Checkpoints
 from countersign.service.cosigning import Cosigning
 from countersign.service.followers import Follower, Followers
+from countersign.service.identities import Identities
 from countersign.service.idling import Idling
 from countersign.service.issuer import Issuer
 from countersign.service.issuing import Issuing
 from countersign.service.memory import LogMemory
 from countersign.service.office import Office
+from countersign.service.order_desk import AT_ONCE, OrderDesk
 from countersign.service.publication import Publication
 from countersign.service.reconciler import Reconciler
 from countersign.service.records import Records
@@ -28,11 +30,14 @@ from countersign.service.selfcheck import EVERY as CHECK_EVERY
 from countersign.service.selfcheck import SelfCheck
 from countersign.service.stopping import TargetStops
 from countersign.service.sweeper import Sweeper
+from countersign.service.warrants import Warrants
 
 RECONCILE_EVERY = timedelta(seconds=60)
 RECORDS_EVERY = timedelta(seconds=1)
 IDLE_EVERY = timedelta(seconds=2)
 CHECKPOINT_EVERY = timedelta(seconds=1)
+ORDERS_EVERY = timedelta(milliseconds=100)
+TIDY_EVERY = timedelta(seconds=1)
 LANES, HANDS = 128, 512
 """Threads are made when they are needed: so many that targets which hang do not use them up."""
 
@@ -90,6 +95,18 @@ def assemble_issuing(
     )
 
 
+def assemble_desk(issuing: Issuing, *, identities: Identities) -> OrderDesk:
+    """Build what serves draw orders, where the half that faces people is a process of its own.
+
+    Args:
+        issuing: this half.
+        identities: reaches the identity issuers, with no secret at any.
+    """
+    warrants = Warrants(office=issuing.office, identities=identities, memory=issuing.issuer.memory)
+    hands = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="countersign-order")
+    return OrderDesk(office=issuing.office, warrants=warrants, issuer=issuing.issuer, hands=hands)
+
+
 def issuing_beats(issuing: Issuing, *, sweep_every: timedelta) -> list[Beat]:
     """Return what this half does again and again, besides following the log."""
     return [
@@ -99,4 +116,12 @@ def issuing_beats(issuing: Issuing, *, sweep_every: timedelta) -> list[Beat]:
         Beat(name="idle", interval=IDLE_EVERY, job=issuing.idling.end_unused),
         Beat(name="checkpoint", interval=CHECKPOINT_EVERY, job=issuing.checkpoints.sign),
         Beat(name="self-check", interval=CHECK_EVERY, job=issuing.self_check.check_if_due),
+    ]
+
+
+def desk_beats(desk: OrderDesk) -> list[Beat]:
+    """Return what serves orders, and takes back what reached nobody."""
+    return [
+        Beat(name="orders", interval=ORDERS_EVERY, job=desk.serve_waiting),
+        Beat(name="tidy", interval=TIDY_EVERY, job=desk.tidy),
     ]

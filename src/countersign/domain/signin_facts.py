@@ -33,11 +33,16 @@ class SessionOpened(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionEnded(Fact):
-    """A session was ended: `cause` is `left`, `revoked`, `issuer` (back-channel logout), `disabled` or `reuse`."""
+    """A session was ended: `cause` is `left`, `revoked`, `issuer` (back-channel logout), `disabled` or `reuse`.
+
+    Attributes:
+        proof: sha256 of the token that had opened it, which opens and bears out nothing from now on.
+    """
 
     type = "session.ended"
     session: str
     cause: str
+    proof: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

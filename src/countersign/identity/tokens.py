@@ -78,7 +78,7 @@ class Claims:
             return None
         claimed = self.said.get(self.issuer.groups_claim)
         if claimed is None or not isinstance(claimed, list) or not all(isinstance(each, str) for each in claimed):
-            raise _refused(self.issuer, f"says nothing usable in {self.issuer.groups_claim}", "groups_claim")
+            raise refused(self.issuer, f"says nothing usable in {self.issuer.groups_claim}", "groups_claim")
         return self.issuer.confirmed(claimed)
 
 
@@ -108,26 +108,26 @@ def verify(
         IdentityAway: the issuer's keys cannot be had.
     """
     issuer = provider.issuer
-    said, algorithm = _signed(unverified_token, provider, kind)
-    _demand_addressed(issuer, said, audience)
+    said, algorithm = signed_claims(unverified_token, provider, kind)
+    demand_addressed(issuer, said, audience)
     issued_at, expires_at = _demand_timely(issuer, said, kind, now)
     if kind is TokenKind.LOGOUT:
         _demand_logout(issuer, said)
-    elif BACK_CHANNEL in _events(said):
-        raise _refused(issuer, "is a logout", "one kind of token is not another")
+    elif BACK_CHANNEL in events_of(said):
+        raise refused(issuer, "is a logout", "one kind of token is not another")
     if kind is TokenKind.IDENTITY:
-        if nonce is None or not hmac.compare_digest(_text(said, "nonce") or "", nonce):
-            raise _refused(issuer, "does not bear this sign-in's nonce", "nonce")
+        if nonce is None or not hmac.compare_digest(text_of(said, "nonce") or "", nonce):
+            raise refused(issuer, "does not bear this sign-in's nonce", "nonce")
         _demand_half_hash(issuer, said, algorithm, access_token)
-    subject = _text(said, issuer.person_claim if kind is TokenKind.IDENTITY else "sub")
-    if subject is None and not (kind is TokenKind.LOGOUT and _text(said, "sid")):
-        raise _refused(issuer, "names no subject", issuer.person_claim)
+    subject = text_of(said, issuer.person_claim if kind is TokenKind.IDENTITY else "sub")
+    if subject is None and not (kind is TokenKind.LOGOUT and text_of(said, "sid")):
+        raise refused(issuer, "names no subject", issuer.person_claim)
     return Claims(
         issuer=issuer,
         subject=subject,
         issued_at=issued_at,
         expires_at=expires_at,
-        factors=_factors(said),
+        factors=factors_of(said),
         said=said,
     )
 
@@ -140,26 +140,24 @@ def claimed_issuer(unverified_token: str) -> str:
     return claimed if isinstance(claimed, str) else ""
 
 
-def _signed(token: str, provider: IdentityProvider, kind: TokenKind) -> tuple[dict[str, Any], str]:
+def signed_claims(token: str, provider: IdentityProvider, kind: TokenKind) -> tuple[dict[str, Any], str]:
     """Return the claims of a token that a key of the issuer signed, and with which algorithm."""
     issuer = provider.issuer
     parts = token.split(".")
     if len(token) > LONGEST_TOKEN or len(parts) != PARTS or not token.isascii():
-        raise _refused(issuer, "is no signed token", "tokens are compact JWS")
+        raise refused(issuer, "is no signed token", "tokens are compact JWS")
     header = _object(parts[0])
     if header is None:
-        raise _refused(issuer, "has no readable header", "tokens are compact JWS")
+        raise refused(issuer, "has no readable header", "tokens are compact JWS")
     algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
-        raise _refused(
-            issuer, "is signed in a way that is not accepted", f"algorithms = {', '.join(issuer.algorithms)}"
-        )
+        raise refused(issuer, "is signed in a way that is not accepted", f"algorithms = {', '.join(issuer.algorithms)}")
     if POINTING & header.keys():
-        raise _refused(issuer, "says itself how to check it", "a token does not choose its key")
+        raise refused(issuer, "says itself how to check it", "a token does not choose its key")
     if (kid is not None and not isinstance(kid, str)) or not isinstance(typ, str | None):
-        raise _refused(issuer, "has an odd header", "tokens are compact JWS")
+        raise refused(issuer, "has an odd header", "tokens are compact JWS")
     if (None if typ is None else typ.lower().removeprefix("application/")) not in _TYPES[kind]:
-        raise _refused(issuer, f"is no token for {kind}", "one kind of token is not another")
+        raise refused(issuer, f"is no token for {kind}", "one kind of token is not another")
     registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
     try:
         key = provider.key(kid)
@@ -167,10 +165,10 @@ def _signed(token: str, provider: IdentityProvider, kind: TokenKind) -> tuple[di
         key.check_alg(algorithm)
         jws.deserialize_compact(token, key, algorithms=[algorithm], registry=registry)
     except (JoseError, ValueError, TypeError):
-        raise _refused(issuer, "has no signature of the issuer's", "its own keys sign") from None
+        raise refused(issuer, "has no signature of the issuer's", "its own keys sign") from None
     said = _object(parts[1])
     if said is None:
-        raise _refused(issuer, "holds no readable claims", "claims are one JSON object")
+        raise refused(issuer, "holds no readable claims", "claims are one JSON object")
     return said, algorithm
 
 
@@ -182,42 +180,48 @@ def _object(part: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _demand_addressed(issuer: Issuer, said: Mapping[str, Any], audience: str) -> None:
+def demand_addressed(issuer: Issuer, said: Mapping[str, Any], audience: str) -> None:
+    """Demand that a token is of this issuer, for this audience, and made for nobody else.
+
+    Raises:
+        IdentityRefused: it is not.
+    """
     if said.get("iss") != issuer.url:
-        raise _refused(issuer, "is another issuer's", f"url = {issuer.url}")
+        raise refused(issuer, "is another issuer's", f"url = {issuer.url}")
     given = said.get("aud")
     audiences = [given] if isinstance(given, str) else given
     if not isinstance(audiences, list) or audience not in audiences:
-        raise _refused(issuer, "is for somebody else", f"audience = {audience}")
+        raise refused(issuer, "is for somebody else", f"audience = {audience}")
     authorized = said.get("azp")
     if (len(audiences) > 1 and authorized is None) or authorized not in {None, audience}:
-        raise _refused(issuer, "was made for another party", f"azp = {audience}")
+        raise refused(issuer, "was made for another party", f"azp = {audience}")
 
 
 def _demand_timely(
     issuer: Issuer, said: Mapping[str, Any], kind: TokenKind, now: datetime
 ) -> tuple[datetime, datetime]:
     skew = issuer.max_skew
-    issued_at, expires_at, not_before = (_moment(said, name) for name in ("iat", "exp", "nbf"))
+    issued_at, expires_at, not_before = (claimed_time(said, name) for name in ("iat", "exp", "nbf"))
     if issued_at is None or expires_at is None or ("nbf" in said and not_before is None):
-        raise _refused(issuer, "does not say when it was made and when it ends", "iat and exp are required")
+        raise refused(issuer, "does not say when it was made and when it ends", "iat and exp are required")
     if now >= expires_at + skew:
-        raise _refused(issuer, "has expired", f"max_skew_s = {int(skew.total_seconds())}")
+        raise refused(issuer, "has expired", f"max_skew_s = {int(skew.total_seconds())}")
     if max(issued_at, not_before or issued_at) > now + skew:
-        raise _refused(issuer, "is of the future; compare the clocks", f"max_skew_s = {int(skew.total_seconds())}")
+        raise refused(issuer, "is of the future; compare the clocks", f"max_skew_s = {int(skew.total_seconds())}")
     if expires_at - issued_at > LONGEST_LIFE or expires_at <= issued_at:
-        raise _refused(issuer, "lives for longer than any token should", f"at most {LONGEST_LIFE}")
+        raise refused(issuer, "lives for longer than any token should", f"at most {LONGEST_LIFE}")
     if now - issued_at > OLDEST + skew:
-        raise _refused(issuer, f"is too old to be shown as {kind}; compare the clocks", f"at most {OLDEST} old")
+        raise refused(issuer, f"is too old to be shown as {kind}; compare the clocks", f"at most {OLDEST} old")
     return issued_at, expires_at
 
 
 def _demand_logout(issuer: Issuer, said: Mapping[str, Any]) -> None:
-    if BACK_CHANNEL not in _events(said) or "nonce" in said or _text(said, "jti") is None:
-        raise _refused(issuer, "is no logout token", "OpenID Connect Back-Channel Logout 2.4")
+    if BACK_CHANNEL not in events_of(said) or "nonce" in said or text_of(said, "jti") is None:
+        raise refused(issuer, "is no logout token", "OpenID Connect Back-Channel Logout 2.4")
 
 
-def _events(said: Mapping[str, Any]) -> Mapping[str, Any]:
+def events_of(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the `events` claim of a security event token; empty without one."""
     events = said.get("events")
     return events if isinstance(events, dict) else {}
 
@@ -229,10 +233,11 @@ def _demand_half_hash(issuer: Issuer, said: Mapping[str, Any], algorithm: str, a
         return
     made = create_half_hash(access_token, algorithm)
     if not isinstance(given, str) or made is None or not hmac.compare_digest(given.encode(), made):
-        raise _refused(issuer, "came with another access token", "at_hash")
+        raise refused(issuer, "came with another access token", "at_hash")
 
 
-def _moment(said: Mapping[str, Any], name: str) -> datetime | None:
+def claimed_time(said: Mapping[str, Any], name: str) -> datetime | None:
+    """Return the time that a claim says, None if it says none."""
     value = said.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
@@ -242,17 +247,20 @@ def _moment(said: Mapping[str, Any], name: str) -> datetime | None:
         return None
 
 
-def _text(said: Mapping[str, Any], name: str) -> str | None:
+def text_of(said: Mapping[str, Any], name: str) -> str | None:
+    """Return a claim that is a short and plain text, None if it is none."""
     value = said.get(name)
     fit = isinstance(value, str) and 0 < len(value) <= LONGEST_SUBJECT and value.isascii() and value.isprintable()
     return value if isinstance(value, str) and fit else None
 
 
-def _factors(said: Mapping[str, Any]) -> frozenset[str]:
+def factors_of(said: Mapping[str, Any]) -> frozenset[str]:
+    """Return `acr` and `amr` together."""
     given, methods = said.get("acr"), said.get("amr")
     listed = [given, *(methods if isinstance(methods, list) else [])]
     return frozenset(each for each in listed[:20] if isinstance(each, str) and len(each) <= LONGEST_SUBJECT)
 
 
-def _refused(issuer: Issuer, what: str, rule: str) -> IdentityRefused:
+def refused(issuer: Issuer, what: str, rule: str) -> IdentityRefused:
+    """Return why a token of an issuer is refused."""
     return IdentityRefused(f"the token of {issuer.id} {what}", rule=f"issuer {issuer.id}: {rule}", hint="sign in again")

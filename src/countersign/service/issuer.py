@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -30,6 +31,7 @@ from countersign.domain.refusals import (
     Stopped,
 )
 from countersign.domain.request import Request
+from countersign.domain.timestamps import spell
 from countersign.providers.base import (
     Credential,
     Declined,
@@ -40,6 +42,7 @@ from countersign.providers.base import (
     Reservation,
     Unfit,
 )
+from countersign.service.bounds import demand_in_time
 from countersign.service.cosigning import Cosigning
 from countersign.service.endings import NEVER_SERVED, end_lease
 from countersign.service.judgement import Judged, demand_as_approved, judge_for_draw
@@ -48,6 +51,7 @@ from countersign.service.office import Office, refuse_if_stopped, remember, repl
 from countersign.service.rules import Rules
 from countersign.service.sight import may_see
 from countersign.service.trusting import refuse_if_mistrusted
+from countersign.service.warrants import Warrant
 from countersign.store import Tx
 
 logger = structlog.get_logger(__name__)
@@ -65,6 +69,23 @@ class Drawn:
     lease: Lease
     credential: Credential
 
+    @property
+    def lease_id(self) -> str:
+        """Which lease it is of."""
+        return self.lease.id
+
+    def document(self) -> dict[str, Any]:
+        """Return what a draw gives, as plain JSON: no model of ours holds the secret, lest an error shows it."""
+        return {
+            "lease": {
+                "id": self.lease.id,
+                "grant_id": self.lease.grant_id,
+                "state": self.lease.state.value,
+                "not_after": spell(self.lease.not_after),
+            },
+            "credential": {**self.credential.fields, "kind": self.credential.kind},
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Issuer:
@@ -75,8 +96,16 @@ class Issuer:
     cosigning: Cosigning
     memory: LogMemory = field(default_factory=LogMemory)
 
-    def draw(self, principal: Principal, grant_id: str, *, key: str | None = None) -> Drawn:
+    def draw(
+        self, principal: Principal, grant_id: str, *, key: str | None = None, warrant: Warrant | None = None
+    ) -> Drawn:
         """Redeem a grant for one set of credentials.
+
+        Args:
+            principal: who draws.
+            grant_id: under which.
+            key: his idempotency key.
+            warrant: what was found out about his order, where the half that took it is not believed.
 
         Raises:
             Refused: with the code of the rule that refuses; `provider-away` or `provider-refused` when no credential came
@@ -85,7 +114,7 @@ class Issuer:
         with self.office.attempt(principal, act="draw", subject=grant_id):
             self.memory.wake(self.office.store)
             # 1. Judge everything again and commit the intent, under the id that whatever comes to exist will bear.
-            lease, order, cosigned = self._intend(principal, grant_id, key)
+            lease, order, cosigned = self._intend(principal, grant_id, key, warrant)
             provider = self.providers[lease.provider]
             if cosigned:
                 self._demand_cosigned(lease)
@@ -107,12 +136,16 @@ class Issuer:
             end_lease(tx, lease, cause=Cause.UNDELIVERED, actor=f"{BROKER}/delivery", give_back=True)
         self.office.nudge()
 
-    def _intend(self, principal: Principal, grant_id: str, key: str | None) -> tuple[Lease, Order, bool]:
+    def _intend(
+        self, principal: Principal, grant_id: str, key: str | None, warrant: Warrant | None
+    ) -> tuple[Lease, Order, bool]:
         with self.office.store.begin() as tx:
             grant = tx.grant(grant_id, lock=True)
             # Behind the lock, so that whoever drew under the grant before is in what is read here.
             self.memory.demand_growth(tx)
             rules = self.memory.judged(self.office.rules.current(tx))
+            if warrant is not None:
+                rules = warrant.grounds(tx, rules, self.memory)
             grant, request = self._granted(tx, principal, rules, grant, named=grant_id)
             grant = self.memory.as_logged(grant)
             self._refuse_replay(tx, principal, key, grant)
@@ -127,6 +160,9 @@ class Issuer:
             judged = judge_for_draw(tx, request, granted_digest=grant.request_digest, rules=rules)
             demand_as_approved(grant, request, judged.entitlement)
             self.memory.demand_opened(grant)
+            demand_in_time(prepared, request, judged.entitlement, now=tx.now)
+            if warrant is not None:
+                warrant.judge(tx, grant, request, judged)
             entitlement = judged.entitlement
             rules.demand_account(principal, entitlement)
             entitlement.demand_second_factor(principal)
@@ -138,6 +174,8 @@ class Issuer:
             tx.move_grant(grant, prepared)
             tx.add_lease(lease)
             remember(tx, principal, key, call="draw", body=grant.id, result=lease.id)
+            if warrant is not None:
+                tx.record(warrant.accepted(principal, lease.id))
             tx.record(
                 LeasePrepared(
                     actor=principal.person,

@@ -23,8 +23,9 @@ from countersign.domain.grant import Grant
 from countersign.domain.passkey_facts import PasskeyRemoved
 from countersign.domain.people_facts import PersonDisabled
 from countersign.domain.refusals import LogRewound, LogUnavailable
-from countersign.service import drawn
+from countersign.service import drawn, recent
 from countersign.service.drawn import DrawBook
+from countersign.service.recent import RecentPast
 from countersign.service.rules import Rules
 from countersign.store import Store, Tx
 
@@ -32,7 +33,7 @@ logger = structlog.get_logger(__name__)
 
 READ_AT_ONCE = 2000
 TAKES_AWAY = (PasskeyRemoved.type, PersonDisabled.type)
-_TOLD = tuple(ending_of(type_) for type_ in (*TAKES_AWAY, *drawn.TYPES))
+_TOLD = tuple(ending_of(type_) for type_ in (*TAKES_AWAY, *drawn.TYPES, *recent.TYPES))
 """How the leaves end that matter here: of all others not even the JSON is read."""
 
 
@@ -43,10 +44,12 @@ class LogMemory:
     Attributes:
         path: the file that keeps it, outside of the database; None remembers for the life of the process only.
         gone: ids of the keys that were removed, and of the persons who were disabled.
+        recent: draw orders that were accepted and sign-ins that ended, of the last hours.
     """
 
     path: Path | None = None
     gone: frozenset[str] = frozenset()
+    recent: RecentPast = field(default_factory=RecentPast)
     _known: Frontier | None = None
     _passed: deque[Frontier] = field(default_factory=deque)
     _draws: DrawBook = field(default_factory=DrawBook)
@@ -132,6 +135,7 @@ class LogMemory:
             return Frontier()
         known, anchor = (Frontier.decode(bytes.fromhex(kept[name])) for name in ("frontier", "anchor"))
         self.gone |= frozenset(kept["gone"])
+        self.recent.resume(kept.get("recent", {}))
         self._passed, self._kept_size = deque([anchor]), known.size
         self._grown(tx, anchor, size=known.size, root=known.root())
         return known
@@ -165,6 +169,8 @@ class LogMemory:
                 said = fact_of(leaf)
                 if said["type"] in TAKES_AWAY:
                     gone.add(str(said["subject"]))
+                elif said["type"] in recent.TYPES:
+                    self.recent.read(said)
                 else:
                     self._draws.read(index, said["type"], said["subject"], said["data"])
             except (NotALeaf, KeyError, TypeError, ValueError):
@@ -191,10 +197,11 @@ class LogMemory:
     def _write(self) -> None:
         with self._lock:
             known, anchor, gone = self._known, self._passed[0], sorted(self.gone)
+            lately = self.recent.document()
         if known is None:
             return
         if self.path is not None:
-            said = {"frontier": known.encode().hex(), "anchor": anchor.encode().hex(), "gone": gone}
+            said = {"frontier": known.encode().hex(), "anchor": anchor.encode().hex(), "gone": gone, "recent": lately}
             fresh = self.path.with_suffix(".new")
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

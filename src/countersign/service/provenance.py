@@ -29,6 +29,7 @@ class Borne:
     Attributes:
         authors: by entitlement, who wrote and approved its rule.
         let_in: by entitlement, who last changed the directory so that somebody more may ask, sign or open there.
+        signed: whether every change of them since the first had to be signed.
     """
 
     seq: int
@@ -36,6 +37,7 @@ class Borne:
     directory: Directory
     authors: Mapping[str, frozenset[str]]
     let_in: Mapping[str, frozenset[str]]
+    signed: bool
 
 
 def are_signed(trust: Trust) -> bool:
@@ -67,7 +69,7 @@ def first(rulebook: Rulebook, *, genesis: str | None) -> Borne:
     found = genesis_digest(catalog=catalog.digest, directory=directory.digest)
     if rulebook.seq != 1 or genesis not in {None, found}:
         raise RulesForged("the first rules in the database are not the ones that were pinned", rule="genesis")
-    return Borne(seq=1, catalog=catalog, directory=directory, authors={}, let_in={})
+    return Borne(seq=1, catalog=catalog, directory=directory, authors={}, let_in={}, signed=are_signed(catalog.trust))
 
 
 def extended(before: Borne, rulebooks: Sequence[Rulebook], chain: Chain) -> Borne:
@@ -116,6 +118,7 @@ def _next(before: Borne, rulebook: Rulebook, chain: Chain) -> Borne:
         directory=directory,
         authors=_authors(before, catalog, frozenset({by, approver})),
         let_in=_let_in(before, catalog, directory, frozenset({by, approver})),
+        signed=before.signed and are_signed(catalog.trust),
     )
 
 

@@ -7,7 +7,7 @@ the start.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from threading import Lock
@@ -43,6 +43,8 @@ class Rules:
         words: what identity issuers said of groups.
         now: the moment.
         keyring: whose passkeys count.
+        borne: as `authors`, as far as rulebooks alone show it.
+        signed: whether every change of the rules since the first had to be signed.
     """
 
     catalog: Catalog
@@ -52,6 +54,8 @@ class Rules:
     words: tuple[GroupWord, ...]
     now: datetime
     keyring: Keyring = NO_KEYS
+    borne: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    signed: bool = False
 
     @cached_property
     def directory(self) -> Directory:
@@ -198,6 +202,8 @@ class RuleReader:
             words=tuple(tx.group_words()) if asserted else (),
             now=tx.now,
             keyring=chain.keyring,
+            borne=borne.authors,
+            signed=borne.signed,
         )
 
     def _chain(self, tx: Tx, trust: Trust) -> Chain:

@@ -250,7 +250,9 @@ class Sessions:
         return len(ended)
 
     def _record_end(self, tx: Tx, session: Session, *, actor: str, cause: str) -> None:
-        tx.record(SessionEnded(actor=actor, subject=session.person, session=session.id, cause=cause))
+        kept = tx.identity_proof(session.id)
+        proof = None if kept is None else hashed(f"{kept.signed}.{kept.signature}")
+        tx.record(SessionEnded(actor=actor, subject=session.person, session=session.id, cause=cause, proof=proof))
 
     def _secret(self, tx: Tx, session: Session, use: TokenUse, lasts: timedelta) -> str:
         secret = PREFIXES[use] + spell(self.office.randomness(SECRET_BYTES))

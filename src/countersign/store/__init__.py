@@ -4,7 +4,9 @@ from countersign.store.store import Store
 from countersign.store.unit import (
     Cosigned,
     Cursor,
+    OrderState,
     PageTicket,
+    Posted,
     RaisedFinding,
     Remembered,
     Rulebook,
@@ -15,7 +17,9 @@ from countersign.store.unit import (
 __all__ = [
     "Cosigned",
     "Cursor",
+    "OrderState",
     "PageTicket",
+    "Posted",
     "RaisedFinding",
     "Remembered",
     "Rulebook",

@@ -51,6 +51,8 @@ UNJUDGED = frozenset(
         "session.ended",
         "session.refresh-reused",
         "issuer.groups-said",
+        "order.accepted",
+        "order.refused",
         "issuer.logout",
         "sign-in.refused",
     }

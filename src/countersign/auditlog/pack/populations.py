@@ -29,6 +29,7 @@ POPULATIONS: tuple[tuple[str, str], ...] = (
     ("sign-ins and what issuers said", "session."),
     ("sign-ins and what issuers said", "issuer."),
     ("refused attempts", "act."),
+    ("draw orders", "order."),
     ("what providers hold", "provider."),
     ("records of targets", "records."),
     ("records of targets", "target."),

@@ -18,12 +18,12 @@ def draw(session: Session, grant: str, *, no_unwrap: bool) -> None:
 
     Use it with: eval "$(countersign draw GRANT)"
     """
-    from countersign.cli.client import new_key  # noqa: PLC0415 - loads HTTP
-    from countersign.cli.credentials import exports, unwrapped  # noqa: PLC0415 - as above
+    from countersign.cli.credentials import exports, unwrapped  # noqa: PLC0415 - loads HTTP
     from countersign.cli.lookup import whole_grant_id  # noqa: PLC0415 - as above
+    from countersign.cli.ordering import drawn  # noqa: PLC0415 - loads cryptography
 
     grant_id = whole_grant_id(session.client, grant)
-    answer = session.client.post(f"/grants/{grant_id}/draw", key=new_key())
+    answer = drawn(session.client, grant_id)
     lease, credential = answer.get("lease"), answer.get("credential")
     if not isinstance(lease, dict) or not isinstance(credential, dict):
         raise CommandFailed("the broker's answer holds no credential", code="strange-answer", hint="compare versions")

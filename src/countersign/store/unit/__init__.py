@@ -23,7 +23,7 @@ from countersign.store.unit.followers_part import Cursor, FollowersPart
 from countersign.store.unit.grants_part import GrantsPart
 from countersign.store.unit.leases_part import LeasesPart
 from countersign.store.unit.log_part import LogPart
-from countersign.store.unit.orders_part import OrdersPart
+from countersign.store.unit.orders_part import OrdersPart, OrderState, Posted
 from countersign.store.unit.passkeys_part import PageTicket, PasskeysPart
 from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
@@ -32,7 +32,18 @@ from countersign.store.unit.rules_part import Rulebook, RulesPart
 from countersign.store.unit.signin_part import SignInPart
 from countersign.store.unit.witnesses_part import Cosigned, WitnessesPart
 
-__all__ = ["Cosigned", "Cursor", "PageTicket", "RaisedFinding", "Remembered", "Rulebook", "Stop", "Tx"]
+__all__ = [
+    "Cosigned",
+    "Cursor",
+    "OrderState",
+    "PageTicket",
+    "Posted",
+    "RaisedFinding",
+    "Remembered",
+    "Rulebook",
+    "Stop",
+    "Tx",
+]
 
 
 class Tx(

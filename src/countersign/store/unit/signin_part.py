@@ -94,6 +94,13 @@ class SignInPart(Part):
         row = self._one(tables.identity_proofs, tables.identity_proofs.c.session == session_id)
         return None if row is None else IdentityProof(**{n: row[n] for n in IdentityProof.__dataclass_fields__})
 
+    def newest_proofs(self, *, issuer: str, subject: str, limit: int) -> list[IdentityProof]:
+        """Return what an issuer signed of a subject, by the time that is noted beside it, newest first."""
+        table = tables.identity_proofs
+        query = sa.select(table).where(table.c.issuer == issuer, table.c.subject == subject)
+        found = self._connection.execute(query.order_by(table.c.at.desc()).limit(limit)).mappings()
+        return [IdentityProof(**{name: row[name] for name in IdentityProof.__dataclass_fields__}) for row in found]
+
     def show_token(self, *, issuer: str, hashed: str, expires_at: datetime) -> bool:
         """Note that a token was shown; False when it was shown before."""
         table = tables.shown_tokens

@@ -307,7 +307,7 @@ class Refusing:
 
 
 LEASE_ID = "lse_aaaaaaaaaaaaaaaa"
-DRAWN: Any = SimpleNamespace(lease=SimpleNamespace(id=LEASE_ID))
+DRAWN: Any = SimpleNamespace(lease_id=LEASE_ID)
 """As much of a draw as a parcel looks at."""
 
 

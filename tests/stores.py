@@ -104,12 +104,6 @@ def copy_of_the_schema(request: pytest.FixtureRequest, path: Path) -> str:
 
 
 @pytest.fixture
-def fresh_migrated(postgres: EmbeddedPostgres, migrated_postgres: str) -> str:
-    """Return the URL of a PostgreSQL database that has the schema."""
-    return _create(postgres, f"broker_{next(_databases)}", template=migrated_postgres)
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

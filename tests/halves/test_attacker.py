@@ -38,8 +38,8 @@ from countersign.store import OrderState
 
 
 @pytest.fixture
-def apart(fresh_migrated: str, tmp_path: Path) -> Iterator[Apart]:
-    with running_apart(fresh_migrated, tmp_path) as made:
+def apart(copied_postgres: str, tmp_path: Path) -> Iterator[Apart]:
+    with running_apart(copied_postgres, tmp_path) as made:
         yield made
 
 
@@ -388,8 +388,8 @@ def replace_issuing(apart: Apart) -> Apart:
     return apart
 
 
-def test_rules_that_nobody_signs_issue_nothing_apart(fresh_migrated: str, tmp_path: Path) -> None:
-    with running_apart(fresh_migrated, tmp_path, signed_rules=False) as apart:
+def test_rules_that_nobody_signs_issue_nothing_apart(copied_postgres: str, tmp_path: Path) -> None:
+    with running_apart(copied_postgres, tmp_path, signed_rules=False) as apart:
         scene = staged(apart)
         assert apart.post(scene.ordered(scene.alice), session=scene.alice.session)["code"] == "rules-unsigned"
         assert not apart.provider.target.reserved

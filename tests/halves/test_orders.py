@@ -16,8 +16,8 @@ from countersign.store import OrderState
 
 
 @pytest.fixture
-def apart(fresh_migrated: str, tmp_path: Path) -> Iterator[Apart]:
-    with running_apart(fresh_migrated, tmp_path) as made:
+def apart(copied_postgres: str, tmp_path: Path) -> Iterator[Apart]:
+    with running_apart(copied_postgres, tmp_path) as made:
         yield made
 
 

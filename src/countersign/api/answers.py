@@ -174,7 +174,7 @@ class CredentialAnswer(Answer):
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
-    kind: Literal["postgresql", "aws", "openbao-token", "wrapped"]
+    kind: Literal["postgresql", "aws", "openbao-token", "wrapped", "sealed"]
 
 
 class DrawAnswer(Answer):

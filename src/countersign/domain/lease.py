@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from countersign.domain.refusals import WrongState
+from countersign.domain.timestamps import spell
 
 PREPARED_FOR_AT_MOST = timedelta(seconds=15)
 """A draw that has not come to an outcome by then is dead in the water; the sweep kills whatever it made."""
@@ -137,6 +138,15 @@ class Lease:
     version: int = 1
     idle_s: int | None = None
     last_used_at: datetime | None = None
+
+    def handed(self) -> dict[str, str]:
+        """Return what its requester is told with the credential, as plain JSON."""
+        return {
+            "id": self.id,
+            "grant_id": self.grant_id,
+            "state": self.state.value,
+            "not_after": spell(self.not_after),
+        }
 
     def _after(self, event: LeaseEvent) -> LeaseState:
         next_state = TRANSITIONS.get((self.state, event))

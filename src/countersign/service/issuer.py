@@ -31,7 +31,6 @@ from countersign.domain.refusals import (
     Stopped,
 )
 from countersign.domain.request import Request
-from countersign.domain.timestamps import spell
 from countersign.providers.base import (
     Credential,
     Declined,
@@ -77,12 +76,7 @@ class Drawn:
     def document(self) -> dict[str, Any]:
         """Return what a draw gives, as plain JSON: no model of ours holds the secret, lest an error shows it."""
         return {
-            "lease": {
-                "id": self.lease.id,
-                "grant_id": self.lease.grant_id,
-                "state": self.lease.state.value,
-                "not_after": spell(self.lease.not_after),
-            },
+            "lease": self.lease.handed(),
             "credential": {**self.credential.fields, "kind": self.credential.kind},
         }
 

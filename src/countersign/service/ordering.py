@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from countersign.domain.lease import Lease
 from countersign.domain.order_refusals import IssuerAway, OrderRequired, OrderVoid
 from countersign.domain.people import Principal
 from countersign.domain.refusals import Conflict, Refused
@@ -28,14 +29,18 @@ class SealedDraw:
     """What comes of an order: for the requester's one-time key, and opaque to everybody on the way."""
 
     order: str
-    lease_id: str
-    grant_id: str
+    lease: Lease
     sealed: str
+
+    @property
+    def lease_id(self) -> str:
+        """Which lease it is of."""
+        return self.lease.id
 
     def document(self) -> dict[str, Any]:
         """Return what the requester gets, as plain JSON; what is true of the lease stands inside."""
         return {
-            "lease": {"id": self.lease_id, "grant_id": self.grant_id},
+            "lease": self.lease.handed(),
             "credential": {"kind": "sealed", "order": self.order, "sealed": self.sealed},
         }
 
@@ -74,9 +79,11 @@ class DrawsApart:
             raise OrderVoid("the order is for another grant", rule="what was ordered is what is drawn")
         self._post(signed, session=principal.session, key=key)
         posted = self._answered(signed.order.id)
-        if posted.state is not OrderState.SERVED or posted.lease is None or posted.sealed is None:
+        with self.office.store.read() as tx:
+            lease = None if posted.lease is None else tx.lease(posted.lease)
+        if posted.state is not OrderState.SERVED or lease is None or posted.sealed is None:
             raise _refusal(posted.refusal or {})
-        return SealedDraw(order=posted.id, lease_id=posted.lease, grant_id=grant_id, sealed=posted.sealed)
+        return SealedDraw(order=posted.id, lease=lease, sealed=posted.sealed)
 
     def undelivered(self, lease_id: str) -> None:
         """Tell the issuing half that what it made reached nobody."""

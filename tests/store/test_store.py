@@ -66,6 +66,21 @@ def test_many_writers_make_one_log(store: Store) -> None:
     assert report.size == 120
 
 
+def test_who_was_overtaken_since_he_read_the_head_appends_behind(fresh_database: str, clock: Clock) -> None:
+    store = Store(fresh_database, clock=clock, own_clock=True)
+    store.migrate()
+    with store.begin() as slow:
+        with store.begin() as quick:
+            quick.record(started(1), started(2))
+        slow.record(started(3))
+    report = verify_store(store, verifiers=[])
+    with store.read() as tx:
+        told = [fact["leaf"] for fact in tx.facts()]
+    store.close()
+    assert (report.ok, report.size) == (True, 3)
+    assert [b'"version":"%d"' % number in leaf for number, leaf in enumerate(told, 1)] == [True] * 3
+
+
 def test_time_never_runs_behind_what_was_written(store: Store, clock: Clock) -> None:
     with store.begin() as tx:
         tx.record(started())

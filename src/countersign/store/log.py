@@ -1,6 +1,6 @@
 """The log's own tables: appending in the transaction of the state change, and reading what was appended.
 
-The head row is written last, so that on PostgreSQL its lock is held only for the end of a transaction.
+The head row is written with the entries, at the end of a transaction, so that on PostgreSQL others wait for it only that long.
 """
 
 from __future__ import annotations
@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import registry
 
 from countersign.auditlog.leaf import Entry, Leaf
 from countersign.auditlog.merkle import Frontier, leaf_hash
@@ -30,6 +27,13 @@ RAW = tuple(
 # Built once: building a statement costs about as much as running it, and every transaction reads the head.
 _READ_HEAD = sa.select(schema.log_head)
 _LOCK_HEAD = _READ_HEAD.with_for_update()
+_ADD_OPENINGS = sa.insert(schema.openings)
+_MOVE_HEAD = "UPDATE log_head SET size = ?, root = ?, frontier = ?, at = ? WHERE size = ?"
+_ADD_FACTS = 'INSERT INTO facts ("index", at, type, actor, subject, leaf, leaf_hash) VALUES (?, ?, ?, ?, ?, ?, ?)'
+_WRITE = {
+    "sqlite": (_MOVE_HEAD, _ADD_FACTS),
+    "postgresql": (_MOVE_HEAD.replace("?", "%s"), _ADD_FACTS.replace("?", "%s")),
+}
 _PAGE = (
     sa.select(schema.facts.c.index, *RAW)
     .where(schema.facts.c.index > sa.bindparam("after"), schema.facts.c.index < sa.bindparam("before"))
@@ -59,59 +63,45 @@ def read_head(connection: sa.Connection, *, lock: bool = False) -> LogHead:
     return LogHead(size=row.size, root=row.root, frontier=Frontier.decode(row.frontier), at=row.at)
 
 
-def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, head: LogHead) -> LogHead:
-    """Append facts and move the head; commits or vanishes with the caller's transaction.
+def append(connection: sa.Connection, facts: Sequence[Fact], *, now: datetime, head: LogHead) -> LogHead | None:
+    """Append facts behind a head and move it, or do nothing; commits or vanishes with the caller's transaction.
 
-    The time of an entry never runs behind that of the entry before it.
+    Once it is moved nobody else can append until the transaction ends. The time of an entry never runs behind that of the
+    entry before it.
 
     Args:
         connection: inside a writing transaction.
-        facts: in order.
+        facts: in order, at least one.
         now: the transaction's time.
-        head: the head as this transaction read it, which nobody else can have moved since.
+        head: the head as this transaction read it.
+
+    Returns:
+        The head as it is now; None if somebody else has appended since it was read, and nothing was written.
     """
     at = now if head.at is None else max(now, head.at)
-    spelled = spell(at)
-    rows: list[dict[str, Any]] = []
-    openings: list[dict[str, Any]] = []
-    for index, fact in enumerate(facts, start=head.size):
-        leaf = Leaf(type=fact.type, at=at, actor=fact.actor, subject=fact.subject, data=fact.data()).encode()
-        rows.append(
-            {
-                "index": index,
-                "at": spelled,
-                "type": fact.type,
-                "actor": fact.actor,
-                "subject": fact.subject,
-                "leaf": leaf,
-                "leaf_hash": leaf_hash(leaf),
-            }
-        )
-        openings += [
-            {"index": index, "field": name, "salt": sealed.salt, "text": sealed.text}
-            for name, sealed in fact.openings().items()
-        ]
-    frontier = head.frontier.extend([row["leaf_hash"] for row in rows])
+    leaves = [
+        Leaf(type=fact.type, at=at, actor=fact.actor, subject=fact.subject, data=fact.data()).encode() for fact in facts
+    ]
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    frontier = head.frontier.extend(hashes)
     grown = LogHead(size=frontier.size, root=frontier.root(), frontier=frontier, at=at)
-    moved = {"size": grown.size, "root": grown.root, "frontier": frontier.encode(), "at": spelled}
-    add_facts, add_openings, move_head = _statements(f"{connection.dialect.name}.{connection.dialect.driver}")
-    for statement, written in ((add_facts, rows), (add_openings, openings), (move_head, [moved])):
-        if written:
-            connection.exec_driver_sql(statement, written[0] if len(written) == 1 else written)
+    # SQLAlchemy's own work around a statement takes longer than the database with it, and every state change passes here: these
+    # statements go to the driver as they are, with what the database stores.
+    move_head, add_facts = _WRITE[connection.dialect.name]
+    values = (grown.size, grown.root, frontier.encode(), spell(at), head.size)
+    if not connection.exec_driver_sql(move_head, values).rowcount:
+        return None
+    told = zip(range(head.size, grown.size), facts, leaves, hashes, strict=True)
+    rows = [(index, spell(at), fact.type, fact.actor, fact.subject, leaf, hashed) for index, fact, leaf, hashed in told]
+    connection.exec_driver_sql(add_facts, rows if len(rows) > 1 else rows[0])
+    openings = [
+        {"index": index, "field": name, "salt": sealed.salt, "text": sealed.text}
+        for index, fact in enumerate(facts, start=head.size)
+        for name, sealed in fact.openings().items()
+    ]
+    if openings:
+        connection.execute(_ADD_OPENINGS, openings)
     return grown
-
-
-@cache
-def _statements(dialect: str) -> tuple[str, ...]:
-    """Return how to add facts and openings and how to move the head, as the driver takes it, with parameters by name.
-
-    Every state change passes here, and SQLAlchemy's own work around a statement takes longer than the database with it.
-    """
-    speaks = registry.load(dialect)(paramstyle="named" if dialect.startswith("sqlite") else "pyformat")
-    columns: list[str] = [each.name for each in schema.log_head.columns if each.name != "id"]
-    move_head = sa.update(schema.log_head).values({name: sa.bindparam(name) for name in columns})
-    made = (sa.insert(schema.facts), sa.insert(schema.openings), move_head)
-    return tuple(str(statement.compile(dialect=speaks)) for statement in made)
 
 
 def entries(connection: sa.Connection, *, start: int = 0, end: int | None = None) -> Iterator[Entry]:

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from countersign.domain.facts import Fact
+from countersign.domain.refusals import Conflict
 from countersign.store import log
 from countersign.store.log import LogHead
 from countersign.store.unit.automatic_part import AutomaticPart
@@ -79,8 +80,7 @@ class Tx(
         self._connection = connection
         self._facts: list[Fact] = []
         head = log.read_head(connection)
-        # What nobody else can move: SQLite's writer holds the only write lock from the beginning, elsewhere others append.
-        self._head = head if connection.dialect.name == "sqlite" else None
+        self._head: LogHead = head
         self.now = clock if head.at is None else max(clock, head.at)
         self.clock_behind = self.now - clock
 
@@ -92,9 +92,14 @@ class Tx(
         """Write the recorded facts and the new head; the store calls it as the last act of the transaction."""
         if not self._facts:
             return None
-        # Whoever holds the head is the next in the log: from here on nobody else can commit what would change the rules.
-        head = self._head or log.read_head(self._connection, lock=True)
-        self.demand_pinned_rules()
         facts, self._facts = self._facts, []
-        self._head = log.append(self._connection, facts, now=self.now, head=head)
-        return self._head
+        head = log.append(self._connection, facts, now=self.now, head=self._head)
+        if head is None:  # somebody else was quicker: wait for the head, and hold it
+            held = log.read_head(self._connection, lock=True)
+            head = log.append(self._connection, facts, now=self.now, head=held)
+        if head is None:
+            raise Conflict("the log was moved behind its own lock; nothing was done", hint="try again")
+        # Whoever moved the head is the next in the log: from here on nobody else can commit what would change the rules.
+        self.demand_pinned_rules()
+        self._head = head
+        return head

@@ -73,6 +73,7 @@ PEOPLE: Mapping[str, Write] = {
     "passkey_words": ADD,
     "passkey_counters": Write(update=("at", "counter")),
     "page_tickets": Write(update=("hash", "outcome", "state", "wish"), delete=True),
+    "draw_orders": Write(update=("moved_at", "sealed", "state")),
 }
 """What the half that faces people may write."""
 
@@ -113,6 +114,7 @@ ISSUER: Mapping[str, Write] = {
     "wrappings": Write(update=("lease_id", "name", "opened_at", "until")),
     "uses": Write(update=("count", "first_at", "last_at")),
     "issuing_processes": Write(delete=True),
+    "draw_orders": Write(insert=False, update=("lease", "moved_at", "refusal", "sealed", "state"), delete=True),
 }
 """What the issuing half may write."""
 

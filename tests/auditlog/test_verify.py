@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.quick import histories
 
+from countersign.auditlog import bulk
 from countersign.auditlog.anchors import Head
 from countersign.auditlog.bulk import verify_directory
 from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
@@ -276,6 +277,11 @@ def directory(folder: Path, entries: Sequence[Entry] = LOG) -> LogDirectory:
     return LogDirectory(folder)
 
 
+@pytest.fixture(autouse=True)
+def other_processes_are_worth_their_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "WORTH_IT", 0)
+
+
 def check_folder(log: LogDirectory, *checkpoints: str, processes: int = 1) -> Report:
     return verify_directory(log, checkpoints=checkpoints, verifiers=[SIGNER.verifier()], processes=processes)
 
@@ -370,6 +376,17 @@ def test_a_size_that_nobody_vouched_for_is_read_as_far_as_there_are_entries(tmp_
     report = check_folder(log, KEPT[2], processes=processes)
     assert found(report) == [(512, "bundle-format"), (512, "truncated")]
     assert report.size == 512
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_how_leaves_are_spelled_is_judged_where_it_is_asked_for(tmp_path: Path, processes: int) -> None:
+    leaves = [item.leaf for item in LOG[:600]]
+    leaves[3] = leaves[3].replace(b'"actor"', b' "actor"')
+    leaves[400] = b"[]"
+    log = directory(tmp_path, [Entry(index, leaf, leaf_hash(leaf)) for index, leaf in enumerate(leaves)])
+    assert check_folder(log, processes=processes).ok
+    report = verify_directory(log, checkpoints=[], verifiers=[SIGNER.verifier()], processes=processes, spelling=True)
+    assert found(report) == [(3, "leaf-format"), (400, "leaf-format")]
 
 
 def test_several_tasks_of_bundles_are_joined_in_order(tmp_path: Path) -> None:

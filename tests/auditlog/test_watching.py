@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,13 +15,20 @@ from tests.auditlog.forging import Log, place, rows_of
 from tests.auditlog.test_detectors import BEGIN, History, everyday
 from tests.quick import quick_world
 
-from countersign.auditlog.leaf import spelled
-from countersign.auditlog.meaning import MeaningCheck
+from countersign.auditlog.bulk import verify_directory
+from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
+from countersign.auditlog.leaf import Fact, spelled
+from countersign.auditlog.meaning import MeaningCheck, tiles
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.notebook import Notebook
-from countersign.auditlog.meaning.watching import AT_ONCE, Beside, Here
+from countersign.auditlog.meaning.watching import Along, Beside
+from countersign.auditlog.merkle import leaf_hash, root_of
+from countersign.auditlog.signer import Ed25519Signer
+from countersign.auditlog.tiles import LogDirectory, write_directory
 from countersign.domain.refusals import SelfReview
 from countersign.service.detecting import Detecting
+
+SIGNER = Ed25519Signer.generate("test.example/log")
 
 
 def history() -> list[dict[str, Any]]:
@@ -28,36 +39,30 @@ def history() -> list[dict[str, Any]]:
     return [{"v": 1, **fact} for _, fact in sorted(told.facts, key=lambda each: each[0])]
 
 
+def told(facts: Sequence[Fact]) -> Iterator[tuple[int, bytes]]:
+    """Open a log, in this process or in another."""
+    return ((index, spelled(fact)) for index, fact in enumerate(facts))
+
+
+def broken_off() -> Iterator[tuple[int, bytes]]:
+    yield 0, b"{}"
+    os._exit(1)
+
+
 def test_another_process_finds_the_same_at_the_same_entries() -> None:
-    here, beside = Here(detectors=Detectors()), Beside(worth_it=1000)
     facts = history()
-    assert len(facts) > 1000 + AT_ONCE
+    along, beside = Along(detectors=Detectors()), Beside(partial(told, facts))
     for index, fact in enumerate(facts):
-        here.watch(index, fact, b"")
-        beside.watch(index, fact, spelled(fact))
-    assert beside._process is not None
-    assert beside.found() == here.found() != []
-    assert beside.found() == here.found()
+        along.watch(index, fact)
+        beside.watch(index, fact)
+    assert beside.found() == along.found() != []
+    assert beside.found() == along.found()
     assert not beside._process.is_alive()
 
 
-def test_a_short_log_starts_no_other_process() -> None:
-    here, beside = Here(detectors=Detectors()), Beside()
-    for index, fact in enumerate(history()):
-        here.watch(index, fact, b"")
-        beside.watch(index, fact, b"")
-    assert beside.found() == here.found() != []
-    assert beside._process is None
-
-
 def test_another_process_that_breaks_off_does_not_pass_for_one_that_found_nothing() -> None:
-    beside = Beside(worth_it=1)
-    beside.watch(0, {}, b"{}")
-    assert beside._process is not None
-    beside._process.kill()
-    beside._process.join()
-    with pytest.raises((EOFError, OSError)):
-        beside.found()
+    with pytest.raises(EOFError):
+        Beside(broken_off).found()
 
 
 @pytest.fixture
@@ -72,15 +77,24 @@ def log() -> Log:
 
 
 @pytest.mark.parametrize("withheld", [False, True])
-def test_a_verification_with_detectors_beside_says_the_same(log: Log, withheld: bool) -> None:  # noqa: FBT001 - drawn by the parameters
+def test_a_verification_with_detectors_beside_says_the_same(
+    *, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, withheld: bool
+) -> None:
     if withheld:
         log[place(log, "finding.raised", 0)] |= {"type": "token.issued", "data": {"principal": "dave", "token": "tok"}}
-    alone, helped = MeaningCheck(), MeaningCheck(watching=Beside(worth_it=5))
-    for index, row in enumerate(log):
-        alone.read(index, spelled(row))
-        helped.read(index, spelled(row))
-    assert helped.finish() == alone.finish()
-    assert {finding.code for finding in alone.finish()} == ({"finding-missing"} if withheld else set())
+    leaves = [spelled(row) for row in log]
+    made = Checkpoint(origin=SIGNER.name, size=len(leaves), root=root_of([leaf_hash(leaf) for leaf in leaves]))
+    write_directory(tmp_path, leaves, sign_checkpoint(made, [SIGNER]))
+    monkeypatch.setattr(tiles, "WORTH_IT", 0)
+    reports = []
+    for processes in (1, 2):
+        check, folder = MeaningCheck(), LogDirectory(tmp_path)
+        report = verify_directory(folder, checkpoints=[], verifiers=[SIGNER.verifier()], spelling=True)
+        tiles.replay_directory(folder, report.size, check, processes=processes)
+        assert isinstance(check._watching, Beside if processes > 1 else Along)
+        reports.append((check.joined(report), check.finish()))
+    assert reports[0] == reports[1]
+    assert {finding.code for finding in reports[0][1]} == ({"finding-missing"} if withheld else set())
 
 
 def test_a_membership_that_was_removed_takes_nothing_else_from_its_person(log: Log) -> None:

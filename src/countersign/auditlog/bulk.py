@@ -1,6 +1,7 @@
 """Verification of a log that lies in a folder as tiles, at the speed of its hashes.
 
-It checks bytes, tiles, tree and checkpoints with the codes that `verify` lists. What the leaves say is not read.
+It checks bytes, tiles, tree and checkpoints with the codes that `verify` lists. What the leaves say is not read, and how they
+are spelled only if that is asked for.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
 
 from countersign.auditlog.anchors import Anchors
 from countersign.auditlog.checkpoint import CheckpointRefused, parse_body
+from countersign.auditlog.leaf import NotALeaf, read_fact
 from countersign.auditlog.log_keys import MARK
 from countersign.auditlog.merkle import HASH_SIZE, Frontier, perfect_root
 from countersign.auditlog.note import NoteRefused, Verifier, parse_note
 from countersign.auditlog.report import Failure, Findings, Report
-from countersign.auditlog.tiles import HEIGHT, WIDTH, BadTile, LogDirectory, Tile, split_bundle
+from countersign.auditlog.tiles import HEIGHT, WIDTH, BadTile, LogDirectory, Tile, hash_bundle, split_bundle
 
 _BUNDLES_PER_TASK = 128
+WORTH_IT = 250_000
+"""Entries from which on other processes are worth their start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +36,12 @@ class _Block:
 
 
 def verify_directory(
-    log: LogDirectory, *, checkpoints: Sequence[str], verifiers: Sequence[Verifier], processes: int = 1
+    log: LogDirectory,
+    *,
+    checkpoints: Sequence[str],
+    verifiers: Sequence[Verifier],
+    processes: int = 1,
+    spelling: bool = False,
 ) -> Report:
     """Verify as many entries as the folder's own checkpoint covers.
 
@@ -42,7 +49,8 @@ def verify_directory(
         log: the folder; its checkpoint counts as checkpoint #0.
         checkpoints: signed notes from elsewhere, #1 and on. One that covers more than the folder's finds it truncated.
         verifiers: keys that are trusted for the log, whose name is its origin, and for witnesses.
-        processes: how many hash; more than one starts fresh interpreters, which pays from about a million entries on.
+        processes: how many hash; more than one only if the log is long enough to be worth their start.
+        spelling: whether each leaf must be spelled as one (`leaf-format`); for whoever goes on to read what they say.
     """
     findings = Findings()
     try:
@@ -60,7 +68,7 @@ def verify_directory(
     )
     tree, upper = Frontier(), _UpperTiles(log, findings)
     anchors.meet(0, tree.root)
-    for block in _blocks(log, _claimed_size(raw), processes):
+    for block in _blocks(_Hashing(log=log, size=_claimed_size(raw), spelling=spelling), processes):
         for failure in block.failures:
             findings.add(failure.index, failure.code, failure.detail)
         if block.range is None:
@@ -88,56 +96,68 @@ def _claimed_size(raw: bytes) -> int:
         return 0
 
 
-def _blocks(log: LogDirectory, size: int, processes: int) -> Iterator[_Block]:
-    if processes == 1:
-        yield from (_hash(log, index, size) for index in range(-(-size // WIDTH)))
+def _blocks(hashing: _Hashing, processes: int) -> Iterator[_Block]:
+    if processes == 1 or hashing.size < WORTH_IT:
+        yield from map(hashing.block, range(-(-hashing.size // WIDTH)))
         return
     # Fresh interpreters: a copy of a process that has threads may hang on their locks.
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in pool.map(partial(_hash_all, log, size), _tasks(log, size)):
+        for done in pool.map(hashing.blocks, hashing.tasks()):
             yield from done
 
 
-def _tasks(log: LogDirectory, size: int) -> Iterator[range]:
-    """Cut the bundles into tasks, up to the first that is not all there: a size nobody vouched for may be any number."""
-    end = -(-size // WIDTH)
-    for start in range(0, end, _BUNDLES_PER_TASK):
-        task = range(start, min(start + _BUNDLES_PER_TASK, end))
-        yield task
-        if not log.holds(Tile(level=None, index=task[-1])) and task[-1] != end - 1:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Hashing:
+    """What is done with each bundle, in whichever process."""
+
+    log: LogDirectory
+    size: int
+    spelling: bool
+
+    def tasks(self) -> Iterator[range]:
+        """Cut the bundles into tasks, up to the first that is not all there: a size nobody vouched for may be any number."""
+        end = -(-self.size // WIDTH)
+        for start in range(0, end, _BUNDLES_PER_TASK):
+            task = range(start, min(start + _BUNDLES_PER_TASK, end))
+            yield task
+            if not self.log.holds(Tile(level=None, index=task[-1])) and task[-1] != end - 1:
+                return
+
+    def blocks(self, bundles: range) -> list[_Block]:
+        return [self.block(index) for index in bundles]
+
+    def block(self, index: int) -> _Block:
+        start = index * WIDTH
+        width = min(WIDTH, self.size - start)
+        try:
+            raw, held = self.log.bundle(index, width)
+            hashes = hash_bundle(raw, held)[:width]
+        except BadTile as error:
+            failure = Failure(index=start, code="bundle-format", detail=str(error))
+            return _Block(index=index, range=None, failures=(failure,))
+        leaves = split_bundle(raw, held)[:width] if self.spelling or MARK in raw else []
+        rules = tuple((start + at, leaf) for at, leaf in enumerate(leaves) if MARK in leaf)
+        failures = [*self._compared(index, hashes), *(_misspelt(start, leaves) if self.spelling else ())]
+        frontier = Frontier(size=WIDTH, peaks=(perfect_root(hashes),)) if width == WIDTH else Frontier.of(hashes)
+        return _Block(index=index, range=frontier, failures=tuple(failures), rules=rules)
+
+    def _compared(self, index: int, hashes: Sequence[bytes]) -> Iterator[Failure]:
+        start = index * WIDTH
+        try:
+            stored = self.log.hashes(Tile(level=0, index=index, width=len(hashes)))
+        except BadTile as error:
+            yield Failure(index=start, code="tile-format", detail=str(error))
             return
-
-
-def _hash_all(log: LogDirectory, size: int, bundles: range) -> list[_Block]:
-    return [_hash(log, index, size) for index in bundles]
-
-
-def _hash(log: LogDirectory, index: int, size: int) -> _Block:
-    start = index * WIDTH
-    width = min(WIDTH, size - start)
-    try:
-        raw, held = log.bundle(index, width)
-        leaves = split_bundle(raw, held)[:width]
-    except BadTile as error:
-        failure = Failure(index=start, code="bundle-format", detail=str(error))
-        return _Block(index=index, range=None, failures=(failure,))
-    hashes = _leaf_hashes(leaves)
-    rules = tuple((start + at, leaf) for at, leaf in enumerate(leaves) if MARK in leaf) if MARK in raw else ()
-    tile = Tile(level=0, index=index, width=width)
-    failures: tuple[Failure, ...] = ()
-    try:
-        stored = log.hashes(tile)
-    except BadTile as error:
-        failures = (Failure(index=start, code="tile-format", detail=str(error)),)
-    else:
         if stored != b"".join(hashes):
-            failures = tuple(_edited(start, hashes, stored))
-    frontier = Frontier(size=WIDTH, peaks=(perfect_root(hashes),)) if width == WIDTH else Frontier.of(hashes)
-    return _Block(index=index, range=frontier, failures=failures, rules=rules)
+            yield from _edited(start, hashes, stored)
 
 
-def _leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
-    return [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+def _misspelt(start: int, leaves: Sequence[bytes]) -> Iterator[Failure]:
+    for index, leaf in enumerate(leaves, start):
+        try:
+            read_fact(leaf)
+        except NotALeaf as error:
+            yield Failure(index=index, code="leaf-format", detail=str(error))
 
 
 def _edited(start: int, hashes: Sequence[bytes], stored: bytes) -> Iterator[Failure]:
@@ -152,7 +172,7 @@ def _meet_within(block: _Block, tree: Frontier, anchors: Anchors, log: LogDirect
     """Meet the anchors that fall inside a bundle. They are few, so the bundle is hashed again rather than kept."""
     width = block.range.size if block.range else 0
     while (due := anchors.next) is not None and due < tree.size + width:
-        inside = Frontier.of(_leaf_hashes(log.leaves(block.index, width))[: due - tree.size])
+        inside = Frontier.of(hash_bundle(*log.bundle(block.index, width))[: due - tree.size])
         for index, leaf in block.rules:
             if index < due:
                 anchors.read(index, leaf)

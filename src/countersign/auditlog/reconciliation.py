@@ -116,9 +116,9 @@ class Replay(MeaningCheck):
         super().__init__()
         self._stories = Stories()
 
-    def feed(self, index: int, fact: Fact, leaf: bytes = b"") -> None:
+    def feed(self, index: int, fact: Fact) -> None:
         """Take the next fact; what is not as facts are is the judges' to tell."""
-        super().feed(index, fact, leaf)
+        super().feed(index, fact)
         try:
             self._stories.feed(index, fact)
         except (KeyError, TypeError, ValueError, AttributeError):

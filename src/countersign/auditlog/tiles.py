@@ -8,6 +8,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count, islice
 from pathlib import Path
 
@@ -137,6 +138,25 @@ def split_bundle(raw: bytes, width: int) -> list[bytes]:
     if at != end or len(leaves) != width:
         raise BadTile(f"the bundle holds {len(leaves)} entries, not {width}, or ends within one")
     return leaves
+
+
+def hash_bundle(raw: bytes, width: int) -> list[bytes]:
+    """Return the leaf hashes of the `width` entries of a bundle, without taking it apart: the hot loop of whoever verifies tiles.
+
+    Raises:
+        BadTile: as `split_bundle`.
+    """
+    hashes, at, end = [], 0, len(raw)
+    try:
+        while at < end:
+            start = at + 2
+            at = start + (raw[at] << 8 | raw[at + 1])
+            hashes.append(sha256(b"\x00" + raw[start:at]).digest())
+    except IndexError as error:
+        raise BadTile("the bundle ends within a length") from error
+    if at != end or len(hashes) != width:
+        raise BadTile(f"the bundle holds {len(hashes)} entries, not {width}, or ends within one")
+    return hashes
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ hash, is caught by a checkpoint that somebody kept.
 | `tile-format` | first covered | a tile is missing or of another length (`verify_directory`) |
 
 `verify_entries` checks all of it except the last three. `verify_directory` in `bulk` checks bytes, tiles, tree and
-checkpoints, but neither reads what a leaf says (`leaf-format`, `time-backwards`) nor knows a head.
+checkpoints, and on demand how leaves are spelled (`leaf-format`), but no times (`time-backwards`), and knows no head.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ _BLOCK = 256
 class Reader(Protocol):
     """Somebody who is told what the entries say, each once and in their order."""
 
-    def feed(self, index: int, fact: Fact, leaf: bytes = b"") -> None:
+    def feed(self, index: int, fact: Fact) -> None:
         """Take what the next entry says."""
         ...
 
-    def read_misspelt(self, index: int, leaf: bytes) -> None:
+    def take(self, index: int, leaf: bytes) -> None:
         """Take the bytes of an entry that is no leaf, or not in a leaf's spelling."""
         ...
 
@@ -100,11 +100,11 @@ def verify_entries(
         except NotALeaf as error:
             findings.add(entry.index, "leaf-format", str(error))
             if reader:
-                reader.read_misspelt(entry.index, entry.leaf)
+                reader.take(entry.index, entry.leaf)
         else:
             clock.check(entry.index, fact["at"])
             if reader:
-                reader.feed(entry.index, fact, entry.leaf)
+                reader.feed(entry.index, fact)
         if inner:
             inner.check(hashed)
         anchors.read(entry.index, entry.leaf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -13,9 +14,10 @@ from countersign.auditlog.bulk import verify_directory
 from countersign.auditlog.cosigned import CosignCheck
 from countersign.auditlog.leaf import Entry
 from countersign.auditlog.meaning import Genesis, MeaningCheck
+from countersign.auditlog.meaning.tiles import replay_directory
 from countersign.auditlog.note import CosignatureVerifier, NotAKey, Verifier, read_vkey
 from countersign.auditlog.report import Report
-from countersign.auditlog.tiles import WIDTH, BadTile, LogDirectory
+from countersign.auditlog.tiles import BadTile, LogDirectory
 from countersign.auditlog.verify import verify_entries
 from countersign.cli.client import Client
 from countersign.cli.exported import CHECKPOINT, ENTRIES, Exported, read_chunks, split_lines
@@ -24,6 +26,8 @@ from countersign.config.catalog import load_catalog
 from countersign.config.problems import ConfigError
 
 LARGEST_NOTE = 1_000_000
+PROCESSES = min(os.cpu_count() or 1, 4)
+"""How many processes a long log may have."""
 LONGEST_QUOTED = 60
 
 
@@ -220,17 +224,17 @@ def _checkpoint_in(pack: Path) -> str | None:
 
 
 def _verify_tiles(log: LogDirectory, trust: Trust) -> Report:
-    report = verify_directory(log, checkpoints=trust.checkpoints, verifiers=trust.verifiers)
+    report = verify_directory(
+        log,
+        checkpoints=trust.checkpoints,
+        verifiers=trust.verifiers,
+        processes=PROCESSES,
+        spelling=trust.meaning is not None,
+    )
     report = trust.demand_cosigned(report, _own_checkpoint(log))
     if trust.meaning is None:
         return report
-    for start in range(0, report.size, WIDTH):
-        try:
-            leaves = log.leaves(start // WIDTH, min(WIDTH, report.size - start))
-        except BadTile:
-            break  # said already, of the bundle itself
-        for index, leaf in enumerate(leaves, start):
-            trust.meaning.read(index, leaf)
+    replay_directory(log, report.size, trust.meaning, processes=PROCESSES)
     return trust.meaning.joined(report)
 
 

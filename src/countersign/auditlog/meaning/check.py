@@ -21,7 +21,7 @@ from countersign.auditlog.meaning.outside import Outside
 from countersign.auditlog.meaning.raised import Raised
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 from countersign.auditlog.meaning.signatures import Genesis, Signatures
-from countersign.auditlog.meaning.watching import Here, Watching
+from countersign.auditlog.meaning.watching import Along, Watching
 from countersign.auditlog.report import Failure, Report
 
 GRACE = timedelta(seconds=60)
@@ -68,16 +68,10 @@ class MeaningCheck:
     Args:
         thresholds: from where on what is honestly recorded is a finding.
         genesis: the first rules, if whoever verifies brings them along.
-        watching: where the detectors run; in this process, where nothing is said.
     """
 
-    def __init__(
-        self,
-        thresholds: Thresholds = DEFAULT,
-        *,
-        genesis: Genesis | None = None,
-        watching: Watching | None = None,
-    ) -> None:
+    def __init__(self, thresholds: Thresholds = DEFAULT, *, genesis: Genesis | None = None) -> None:
+        self.thresholds = thresholds
         self._ledger = ledger = Ledger(thresholds=thresholds)
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
@@ -86,7 +80,7 @@ class MeaningCheck:
         outside, campaigns = Outside(ledger=ledger), Campaigns(ledger=ledger)
         signatures = Signatures(ledger=ledger, genesis=genesis)
         self._raised = raised = Raised(ledger=ledger)
-        self._watching = watching or Here(detectors=Detectors(thresholds, rules=rules))
+        self._watching: Watching = Along(detectors=Detectors(thresholds, rules=rules))
         self._others: tuple[Judge, ...] = (self._other,)
         self._emergencies = emergencies
         self._strange_types: set[str] = set()
@@ -169,8 +163,12 @@ class MeaningCheck:
         """Return what the detectors found so far, in the order of the entries."""
         return [finding for finding, _ in self._watching.found()]
 
-    def feed(self, index: int, fact: Fact, leaf: bytes = b"") -> None:
-        """Take the next fact, as the JSON of its leaf, and the leaf's bytes where they are at hand."""
+    def watched_by(self, watching: Watching) -> None:
+        """Let the detectors run elsewhere than along with the replay; said before the first fact."""
+        self._watching = watching
+
+    def feed(self, index: int, fact: Fact) -> None:
+        """Take the next fact, as the JSON of its leaf."""
         try:
             self._ledger.at = max(self._ledger.at, fact["at"])
             for judge in self._judges.get(fact["type"], self._others):
@@ -179,26 +177,26 @@ class MeaningCheck:
             self._ledger.broken(
                 index, "fact-shape", f"not what an entry of its type says: {type(error).__name__}: {error}"
             )
-        self._watching.watch(index, fact, leaf)
+        self._watching.watch(index, fact)
 
     def read(self, index: int, leaf: bytes) -> None:
-        """Take the next fact, as the bytes of its leaf; of bytes in another spelling than a leaf's, also what they say."""
+        """Take the next fact, as the bytes of its leaf, and judge how they are spelled."""
         try:
             fact = read_fact(leaf)
         except NotALeaf as wrong:
             self._ledger.broken(index, "leaf-format", str(wrong))
-            self.read_misspelt(index, leaf)
+            self.take(index, leaf)
             return
-        self.feed(index, fact, leaf)
+        self.feed(index, fact)
 
-    def read_misspelt(self, index: int, leaf: bytes) -> None:
-        """Take what bytes say that are in no leaf's spelling, where they say it as a leaf does."""
+    def take(self, index: int, leaf: bytes) -> None:
+        """Take the next fact, as bytes whose spelling was judged elsewhere; what is in no leaf's words says nothing."""
         try:
             fact = fact_of(leaf)
         except NotALeaf:
             return
         if fact.keys() >= KEYS:
-            self.feed(index, fact, leaf)
+            self.feed(index, fact)
 
     def finish(self) -> list[Finding]:
         """Judge what stands open at the log's last entry, and return all that was found, in the order of the entries."""

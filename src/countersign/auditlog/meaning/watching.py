@@ -1,49 +1,49 @@
-"""Where the detectors run in a replay: in its own process, or beside it in another, to which every leaf is handed on."""
+"""Where the detectors run in a replay: along with it, or beside it in a process of their own that reads the same leaves."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
-from countersign.auditlog.leaf import Fact, NotALeaf, fact_of, spelled
+from countersign.auditlog.leaf import Fact, NotALeaf, fact_of
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Thresholds
 
 Found = tuple[Finding, str]
 """A finding, and the spelled time of the entry that shows it."""
+Source = Callable[[], Iterable[tuple[int, bytes]]]
+"""Opens a log and yields its indexes and leaves; goes to another process, so it is a function of a module or a partial of one."""
 
-AT_ONCE = 2_000
-"""Leaves that are handed over together."""
-WORTH_IT = 50_000
-"""Entries from which on a second process is worth its start."""
+GARBAGE_AFTER = 100_000
+"""How many values a process that does nothing but replay makes before it looks for cycles, of which a replay makes none."""
 
 
 class Watching(Protocol):
     """Detectors that see every fact of a replay."""
 
-    def watch(self, index: int, fact: Fact, leaf: bytes) -> None:
-        """See the next fact, and the bytes that say it."""
+    def watch(self, index: int, fact: Fact) -> None:
+        """See the next fact."""
         ...
 
     def found(self) -> Sequence[Found]:
-        """Return all that was found, in the order of the entries."""
+        """Return all that was found so far, in the order of the entries."""
         ...
 
 
 @dataclass(slots=True)
-class Here:
+class Along:
     """Detectors in this process."""
 
     detectors: Detectors
     _found: list[Found] = field(default_factory=list)
 
-    def watch(self, index: int, fact: Fact, leaf: bytes) -> None:
+    def watch(self, index: int, fact: Fact) -> None:
         """See the next fact."""
-        del leaf
         for finding in self.detectors.feed(index, fact):
             self._found.append((finding, fact["at"]))
 
@@ -52,66 +52,47 @@ class Here:
         return self._found
 
 
-@dataclass(slots=True)
 class Beside:
-    """Detectors in a process of their own, once the log is long enough; they put the rules together by themselves.
+    """Detectors in a process of their own, which begins at once and reads the log by itself.
 
-    What was found is asked for at the end of the log; nothing is watched after that.
+    What was found is asked for at the end of the log. The rules it puts together from the facts, as detectors at work do.
+
+    Args:
+        source: the log that the replay reads as well.
+        thresholds: as for the detectors.
     """
 
-    thresholds: Thresholds = DEFAULT
-    worth_it: int = WORTH_IT
-    _waiting: list[tuple[int, bytes]] = field(default_factory=list)
-    _found: Sequence[Found] | None = None
-    _process: BaseProcess | None = None
-    _pipe: Connection | None = None
+    def __init__(self, source: Source, *, thresholds: Thresholds = DEFAULT) -> None:
+        # A fresh interpreter: a copy of a process that has threads may hang on their locks.
+        context = multiprocessing.get_context("spawn")
+        self._answer, other = context.Pipe(duplex=False)
+        self._process: BaseProcess = context.Process(target=_work, args=(other, source, thresholds), daemon=True)
+        self._process.start()
+        other.close()  # so that its end is seen here if the process breaks off
+        self._found: Sequence[Found] | None = None
 
-    def watch(self, index: int, fact: Fact, leaf: bytes) -> None:
-        """See the next fact, by its bytes."""
-        self._waiting.append((index, leaf or spelled(fact)))
-        if len(self._waiting) >= (AT_ONCE if self._pipe else self.worth_it):
-            self._hand_over()
+    def watch(self, index: int, fact: Fact) -> None:
+        """Pass over a fact: the other process reads it too."""
 
     def found(self) -> Sequence[Found]:
-        """Return all that was found, and end the other process.
+        """Wait for the other process, and return all that it found.
 
         Raises:
-            EOFError: the other process broke off.
+            EOFError: it broke off.
         """
-        if self._found is None and self._pipe is not None and self._process is not None:
-            self._hand_over()
-            self._pipe.send(None)
-            self._found = self._pipe.recv()
+        if self._found is None:
+            self._found = self._answer.recv()
             self._process.join()
-        elif self._found is None:
-            here = Here(detectors=Detectors(self.thresholds))
-            _watch_all(here, self._waiting)
-            self._found = here.found()
         return self._found
 
-    def _hand_over(self) -> None:
-        if self._pipe is None:
-            # A fresh interpreter: a copy of a process that has threads may hang on their locks.
-            context = multiprocessing.get_context("spawn")
-            self._pipe, other = context.Pipe()
-            self._process = context.Process(target=_work, args=(other, self.thresholds), daemon=True)
-            self._process.start()
-            other.close()  # so that its end is seen here
-        self._pipe.send(self._waiting)
-        self._waiting = []
 
-
-def _work(pipe: Connection, thresholds: Thresholds) -> None:
-    here = Here(detectors=Detectors(thresholds))
-    while (leaves := pipe.recv()) is not None:
-        _watch_all(here, leaves)
-    pipe.send(here.found())
-
-
-def _watch_all(here: Here, leaves: Sequence[tuple[int, bytes]]) -> None:
-    for index, leaf in leaves:
+def _work(answer: Connection, source: Source, thresholds: Thresholds) -> None:
+    gc.set_threshold(GARBAGE_AFTER)
+    along = Along(detectors=Detectors(thresholds))
+    for index, leaf in source():
         try:
             fact = fact_of(leaf)
         except NotALeaf:
             continue
-        here.watch(index, fact, leaf)
+        along.watch(index, fact)
+    answer.send(along.found())

@@ -161,6 +161,7 @@ def settings_of(
         monkeypatch.delenv(variable)
     for target in secrets(service):
         path = folder / target
+        path.unlink(missing_ok=True)
         path.write_text(SECRETS.get(target, "x-1"), encoding="utf-8")
         path.chmod(stat.S_IRUSR)
     image = {f"{PREFIX}STATE_DIR": str(folder / "state")}
@@ -180,6 +181,15 @@ def test_the_environment_of_each_half_is_one_with_which_it_starts(
     assert settings.listen_host == "127.0.0.1"
     given = {field for field in OF_PROVIDERS if getattr(settings, field) and field in settings.model_fields_set}
     assert given == (set() if name == "people" else {"openbao", "aws", "targets"})
+
+
+def test_both_halves_mean_the_same_region(
+    compose: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = settings_of(compose, "people", tmp_path, monkeypatch)
+    issuer = settings_of(compose, "issuer", tmp_path, monkeypatch)
+    assert issuer.aws is not None
+    assert people.aws_region == issuer.aws.region, "or the preview would show another place than the one that is meant"
 
 
 def test_the_secrets_that_settings_name_are_the_ones_that_are_mounted(compose: dict[str, Any]) -> None:

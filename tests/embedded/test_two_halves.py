@@ -5,15 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
 import psycopg
 import pytest
-from tests.cli.desk import Ran, run_here
+from tests.cli.desk import PROGRAM, Ran, run_here
 from tests.servers import Stack, running_stack
 
 from countersign.domain.passkey import review_challenge
@@ -25,7 +29,34 @@ from countersign.embedded.processes import free_port
 from countersign.embedded.stack import begin
 
 PEOPLE = ("alice", "bob", "erin")
+EXIT_AWAY = 7
 ROLE = "arn:aws:iam::111122223333:role/countersign-target-reports"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newcomer:
+    """Somebody at a terminal, with nothing but the program and a folder for what it keeps."""
+
+    url: str
+    home: Path
+
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "COUNTERSIGN_URL": self.url, "COUNTERSIGN_HOME": str(self.home)}
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*PROGRAM, *args], env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def run(self, *args: str) -> dict[str, Any]:
+        ran = run_here([*args, "--json"], self.environment())
+        assert ran.code == 0, ran.err
+        return ran.json()
+
+    def refused(self, *args: str) -> dict[str, Any]:
+        ran = run_here([*args, "--json"], self.environment())
+        assert ran.code != 0
+        return dict(json.loads(ran.err)["error"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +91,7 @@ class Apart:
         assert made.status == 201, made
         return dict(made.body)
 
-    def approved(self) -> str:
-        made = self.asked()
+    def approved(self, made: Mapping[str, Any]) -> str:
         challenge = review_challenge(request=made["id"], digest=made["digest"], decision="approve", approver="bob")
         signature = self.passkeys["bob"].sign(challenge).document()
         review = {"decision": "approve", "digest": made["digest"], "signature": signature}
@@ -69,8 +99,39 @@ class Apart:
         assert (reviewed.status, reviewed.body["state"]) == (200, "approved"), reviewed
         return str(reviewed.body["grant_id"])
 
+    def signed_in(self, who: str, home: Path) -> Newcomer:
+        """Run `countersign login`, and be the browser that it waits for: OpenBao's own page, and the way back."""
+        newcomer = Newcomer(url=f"http://127.0.0.1:{self.port}", home=home)
+        identity = self.servers.vault.identity
+        with newcomer.start("login", "--no-browser", "--within", "30") as login:
+            assert login.stderr is not None
+            location = next(found[0] for line in login.stderr if (found := re.search(r"https?://\S+", line)))
+            asked = dict(parse_qsl(urlsplit(location).query))
+            password = {"password": identity.passwords[who]}
+            address = self.servers.openbao.address
+            entered = httpx2.post(f"{address}/v1/auth/userpass/login/{who}", json=password).json()
+            token = {"X-Vault-Token": entered["auth"]["client_token"]}
+            brought = httpx2.get(f"{identity.url}/authorize", params=asked, headers=token).json()
+            assert httpx2.get(asked["redirect_uri"], params=brought).status_code == 200
+            assert login.wait(timeout=30) == 0, login.stderr.read()
+        return newcomer
+
     def state(self, request_id: str) -> str:
         return str(self.person("erin").get(f"/requests/{request_id}").body["state"])
+
+    def lease(self, lease_id: str) -> dict[str, Any]:
+        return dict(self.person("erin").get(f"/leases/{lease_id}").body)
+
+    def refuses(self, credential: Mapping[str, Any]) -> bool:
+        try:
+            self.servers.login_as(credential["username"], credential["password"]).close()
+        except psycopg.OperationalError:
+            return True
+        return False
+
+    def stands(self, role: str) -> bool:
+        with self.servers.owner() as owner:
+            return owner.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
 
     def alive(self, half: str) -> Ran:
         return run_here(["alive"], self.broker.environment(half))
@@ -112,6 +173,11 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
             yield made
         finally:
             broker.stop()
+
+
+@pytest.fixture(scope="module")
+def newcomer(apart: Apart, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+    return apart.signed_in("alice", tmp_path_factory.mktemp("home"))
 
 
 def listening(pid: int) -> set[str]:
@@ -163,20 +229,44 @@ def test_the_half_that_faces_people_is_told_nothing_that_opens_anything(apart: A
 def test_each_health_check_goes_by_its_own_half_and_needs_no_port(apart: Apart) -> None:
     assert {half: apart.alive(half).code for half in LOGINS} == {"people": 0, "issuer": 0}
     elsewhere = dict(apart.broker.environment("issuer")) | {"COUNTERSIGN_STATE_DIR": os.devnull}
-    assert run_here(["alive"], elsewhere).code == 7
+    assert run_here(["alive"], elsewhere).code == EXIT_AWAY
 
 
-def test_with_the_issuing_half_dead_people_go_on_and_when_it_is_back_what_is_due_is_done(apart: Apart) -> None:
+def test_a_newcomer_signs_in_for_real_has_it_signed_and_draws_through_both_halves(
+    newcomer: Newcomer, apart: Apart
+) -> None:
+    asked = newcomer.run(
+        "request", "orders-db-read", "--for", "60s", "--reason", "order 1003 is stuck", "--ticket", "OPS-1"
+    )
+    drawn = newcomer.run("draw", apart.approved(asked))
+    credential = drawn["credential"]
+    with apart.servers.login_as(credential["username"], credential["password"]) as session:
+        assert session.execute("SELECT item FROM orders WHERE id = 1003").fetchone() == ("stamp pad",)
+    # What passed through the half that faces people was sealed; of it nothing is left, and the password was never there.
+    with psycopg.connect(apart.servers.postgres.dsn(DATABASE)) as connection:
+        assert connection.execute("SELECT state, sealed FROM draw_orders").fetchall() == [("taken", None)]
+    newcomer.run("return", drawn["lease"]["grant_id"])
+    until(lambda: not apart.stands(credential["username"]))
+
+
+def test_with_the_issuing_half_dead_people_go_on_leases_die_natively_and_when_it_is_back_all_that_is_due_is_ended(
+    newcomer: Newcomer, apart: Apart
+) -> None:
+    short = newcomer.run("request", "orders-db-read", "--for", "2s", "--reason", "order 1003", "--ticket", "OPS-1")
+    drawn = newcomer.run("draw", apart.approved(short))
     apart.broker.half("issuer").kill()
+    # People still ask, sign and look; what the other half alone can do is refused, and says so.
     glance = apart.asked("orders-db-glance")  # lapses after two seconds, by somebody's sweep
-    grant = apart.approved()
-    assert apart.person("alice").get(f"/grants/{grant}").body["state"] == "open"
-    assert apart.person("alice").post(f"/grants/{grant}/draw").code == "order-required"
+    assert newcomer.refused("draw", apart.approved(apart.asked()))["code"] == "issuer-away"
     until(lambda: "not been heard" in str(apart.heard()))
+    until(lambda: apart.alive("issuer").code == EXIT_AWAY)
     assert apart.alive("people").code == 0
-    until(lambda: apart.alive("issuer").code == 7)
-    assert apart.state(glance["id"]) == "pending", "nobody sweeps"
+    until(lambda: apart.refuses(drawn["credential"]))
+    assert apart.lease(drawn["lease"]["id"])["state"] == "active", "nobody looked"
+    assert apart.state(glance["id"]) == "pending", "nobody swept"
     apart.broker.start_issuer()
+    until(lambda: apart.lease(drawn["lease"]["id"])["state"] == "revoked")
+    assert not apart.stands(drawn["credential"]["username"])
     until(lambda: apart.state(glance["id"]) == "lapsed")
     until(lambda: apart.heard() == "ok")
     assert apart.alive("issuer").code == 0

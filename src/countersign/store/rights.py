@@ -73,6 +73,7 @@ PEOPLE: Mapping[str, Write] = {
     "passkey_words": ADD,
     "passkey_counters": Write(update=("at", "counter")),
     "page_tickets": Write(update=("hash", "outcome", "state", "wish"), delete=True),
+    # It posts orders and takes what was sealed; what came of an order it cannot say.
     "draw_orders": Write(update=("moved_at", "sealed", "state")),
 }
 """What the half that faces people may write."""
@@ -178,8 +179,12 @@ def grant(url: str, *, people: str, issuer: str) -> None:
             for statement in statements(people=people, issuer=issuer):
                 connection.exec_driver_sql(statement)
             for login, writes in ((people, PEOPLE), (issuer, ISSUER)):
-                if beyond := sorted(held(connection, login) - meant(writes)):
+                has, should = held(connection, login), meant(writes)
+                if beyond := sorted(has - should):
                     raise UnfitLogin(f"{login} would still have, from elsewhere: {', '.join(beyond)}")
+                if missing := sorted(should - has):
+                    # PostgreSQL only warns where somebody grants what is not his to give.
+                    raise UnfitLogin(f"{login} did not get, for the tables belong to others: {', '.join(missing)}")
     except ProgrammingError as error:
         raise UnfitLogin(f"the database refused it: {str(error.orig).splitlines()[0]}") from None
     finally:

@@ -6,10 +6,12 @@ their pages; for the ceiling, bare commits of the same database by as many write
 
 from __future__ import annotations
 
+import os
 import secrets
 import statistics
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -34,7 +36,7 @@ WRITERS = (1, 2, 4)
 SHORT = 1_000
 TOGETHER = 100
 """Facts in one transaction, as the sweep's outcomes are."""
-_READY_AFTER_S = 4.0
+_READY_AFTER_S = 1.5
 _TARGET = {"id": "memory", "provider": "fake", "kind": "memory", "settings": {}}
 
 
@@ -143,14 +145,14 @@ def _share(store: Store, lease: Lease, database: str, size: int, *, rounds: int)
 
 def _ceiling(database: str, url: str, leases: list[str], seconds: float) -> Figure:
     with _writers(database, len(leases)) as pool:
-        start = time.time() + _READY_AFTER_S
-        facts = sum(pool.map(partial(_change, url, start, seconds, 1), leases)) / seconds
-        start = time.time() + 1
-        together = sum(pool.map(partial(_change, url, start, seconds, TOGETHER), leases)) / seconds
-        start = time.time() + 1
-        bare = sum(pool.map(partial(_commit, url, start, seconds), range(len(leases)))) / seconds
-        start = time.time() + 1
-        one_row = sum(pool.map(partial(_commit, url, start, seconds), [0] * len(leases))) / seconds
+        _gather(pool, len(leases))
+
+        def rate(do: Callable[..., int], what: Iterable[object], *more: int) -> float:
+            start = time.time() + _READY_AFTER_S
+            return sum(pool.map(partial(do, url, start, seconds, *more), what)) / seconds
+
+        facts, together = rate(_change, leases, 1), rate(_change, leases, TOGETHER)
+        bare, one_row = rate(_commit, range(len(leases))), rate(_commit, [0] * len(leases))
     return Figure(
         name=f"facts_per_s_{database}_{len(leases)}",
         value=facts,
@@ -171,6 +173,19 @@ def _writers(database: str, count: int) -> Executor:
     if database == "sqlite":
         return ThreadPoolExecutor(count)
     return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+
+
+def _gather(pool: Executor, count: int) -> None:
+    """Wait until so many writers are there."""
+    there: set[tuple[int, int]] = set()
+    while len(there) < count:
+        there |= set(pool.map(_here, range(count)))
+
+
+def _here(number: int) -> tuple[int, int]:
+    del number
+    time.sleep(0.1)
+    return os.getpid(), threading.get_ident()
 
 
 def _until(start: float, seconds: float, do: Callable[[], int]) -> int:

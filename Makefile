@@ -51,7 +51,8 @@ e2e: $(VENV)/.dev ## the passkey page in a headless Chromium (found on the PATH)
 	@$(RUN) -m pytest -q -m e2e tests/e2e
 
 nightly: $(VENV)/.dev ## 2,000 histories of up to 100 steps, as many coalitions, 10,000 clean logs, 500 ends under a login hammer
-	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py tests/auditlog/test_verify.py tests/store/test_crashes.py
+	@COUNTERSIGN_HYPOTHESIS=nightly $(RUN) -m pytest -q tests/service/test_rules_machine.py tests/service/test_prover_agrees.py \
+		tests/domain/test_prover.py tests/auditlog/test_verify.py tests/auditlog/test_meaning.py tests/api/test_openapi.py tests/store/test_crashes.py
 	@COUNTERSIGN_HAMMER_RUNS=500 $(RUN) -m pytest -q tests/providers/vault/test_hammer.py
 
 lock: $(VENV)/.dev ## resolve the lock files anew from pyproject.toml

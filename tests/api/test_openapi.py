@@ -13,8 +13,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.api.calling import PRINCIPALS, Api
-
-EXAMPLES = 10
+from tests.quick import histories
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -25,13 +24,7 @@ def test_generated_calls_are_answered_as_the_description_says(api: Api, mode: Ge
 
     def try_out(operation: Any) -> None:  # noqa: ANN401 - schemathesis's own type is generic in its own types
         @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-        @hypothesis.settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
+        @histories(ci=4, nightly=40)
         def calls(case: Case[Any]) -> None:
             answer = case.call(headers=api.headers(next(callers)))
             # What fits the schema may still name an entitlement that there is not, and is told so as `invalid`.

@@ -48,7 +48,7 @@ class HonestHistories(Histories):
         assert found == []
 
 
-HonestHistories.TestCase.settings = histories(ci=40, nightly=10_000)
+HonestHistories.TestCase.settings = histories(ci=20, nightly=2000)
 TestHonestHistories = HonestHistories.TestCase
 
 

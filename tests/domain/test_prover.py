@@ -9,8 +9,9 @@ from itertools import chain, combinations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.quick import histories
 from tests.world import CATALOG, DIRECTORY, entitlement
 
 from countersign.config.catalog import parse_catalog
@@ -242,7 +243,7 @@ def obtains(item: Entitlement, directory: Directory, coalition: tuple[str, ...])
     )
 
 
-@settings(max_examples=300, deadline=None)
+@histories(ci=100, nightly=3000)
 @given(policies())
 def test_every_answer_is_that_of_trying_every_set_of_persons(policy: tuple[Catalog, Directory]) -> None:
     rules, directory = policy

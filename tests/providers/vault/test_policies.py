@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +42,20 @@ def create(
 ) -> Any:  # noqa: ANN401 -- untyped JSON
     headers = {} if wrap is None else {"X-Vault-Wrap-TTL": wrap}
     return client.adapter.request("post", f"/v1/auth/token/create{role}", json=dict(body), headers=headers)
+
+
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("127.0.0.2", 400)])
+def test_the_brokers_ids_open_nothing_from_elsewhere_such_as_the_half_that_faces_people(
+    openbao_stack: Stack, address: str, status: int
+) -> None:
+    vault = openbao_stack.vault
+    line = http.client.HTTPConnection("127.0.0.1", openbao_stack.openbao.port, source_address=(address, 0), timeout=10)
+    body = json.dumps({"role_id": vault.role_id, "secret_id": vault.secret_id})
+    line.request("POST", "/v1/auth/approle/login", body=body)
+    answer = line.getresponse()
+    assert answer.status == status
+    assert (b"client_token" in answer.read()) == (status == 200)
+    line.close()
 
 
 def test_the_control_a_token_as_the_broker_makes_it_is_made(broker: hvac.Client) -> None:

@@ -167,10 +167,17 @@ def test_a_call_without_a_body_takes_an_empty_one(api: Api, body: bytes) -> None
 
 @pytest.mark.parametrize("body", [b'{"force": true}', b"[]", b"null", b"1"])
 def test_a_call_without_a_body_takes_no_other(api: Api, body: bytes) -> None:
-    grant_id = api.granted()
-    answer = api.raw("alice", f"/v1/grants/{grant_id}/draw", body)
+    request = api.asked()
+    answer = api.raw("alice", f"/v1/requests/{request['id']}/withdraw", body)
     assert (answer.json()["code"], answer.json()["field"]) == ("invalid", "body")
+
+
+@pytest.mark.parametrize("body", [b'{"force": true}', b"[]", b"null", b"1", b'{"order": null, "signature": "x"}'])
+def test_a_draw_takes_an_order_or_nothing(api: Api, body: bytes) -> None:
+    grant_id = api.granted()
+    assert api.raw("alice", f"/v1/grants/{grant_id}/draw", body).json()["code"] == "invalid"
     assert not api.world.provider.target.issued
+    assert api.raw("alice", f"/v1/grants/{grant_id}/draw", b"{}").status_code == 200
 
 
 QUERIES = {

@@ -132,6 +132,10 @@ async def _read(request: Request, *, takes_body: bool, needs_body: bool) -> Requ
     value = parse(raw)
     if not takes_body and value != {}:
         raise Invalid("this call takes no body", field="body")
+    if value == {} and not needs_body:
+        return _Read(request, b"", None)  # nothing is said in an empty object
+    if value is None:
+        raise Invalid("a body is a JSON object", field="body")
     return _Read(request, raw, value)
 
 

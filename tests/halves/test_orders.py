@@ -44,7 +44,8 @@ def test_without_an_order_nothing_is_drawn_and_the_refusal_says_what_to_do(apart
     answer = apart.draw(alice, None, grant=apart.approved(request))
     assert (answer.status_code, answer.json()["code"]) == (403, "order-required")
     assert "countersign login" in answer.json()["next"]
-    for nothing in ({}, None):
+    bodies: list[dict[str, str] | None] = [{}, None]
+    for nothing in bodies:
         asked = apart.client().post(
             answer.request.url.path, headers={"Authorization": f"Bearer {alice.token}"}, json=nothing
         )

@@ -111,7 +111,7 @@ class Accesses:
         self._selection, self._seed, self._over = selection, seed, over
         self._requests: dict[str, Access] = {}
         self._of: dict[str, Access] = {}
-        self._drawn: list[tuple[bytes, int, Access]] = []
+        self._drawn: list[tuple[int, int, Access]] = []
         self.count = self.by_oneself = self.overdue = self.late = self.emergencies = 0
         self._tell: dict[str, Callable[[Access, Fact], None]] = {
             "grant.closed": _closed,
@@ -195,10 +195,10 @@ class Accesses:
         self._draw(access)
 
     def _draw(self, access: Access) -> None:
-        """Keep the access if it is among the smallest so far; the heap holds negated ranks, the largest on top."""
+        """Keep the access if its rank is among the smallest so far; the heap holds ranks below zero, the largest on top."""
         if not self._selection.sample:
             return
-        place = bytes(255 - byte for byte in rank(self._seed, access.grant))
+        place = -int.from_bytes(rank(self._seed, access.grant), "big")
         if len(self._drawn) < self._selection.sample:
             heapq.heappush(self._drawn, (place, self.count, access))
         elif place > self._drawn[0][0]:

@@ -23,10 +23,11 @@ class Growth:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._full, self._all = Tree(), Tree()
+        self._read: tuple[int, Tree] | None = None
         self.size = 0
 
     def add(self, hashes: Sequence[bytes]) -> None:
-        """Append the leaf hashes of the next bundle."""
+        """Append the leaf hashes of the next bundle; nothing is added once something was proven."""
         self._file.write(b"".join(hashes))
         self.size += len(hashes)
         if len(hashes) == WIDTH:
@@ -50,7 +51,13 @@ class Growth:
     def inclusion(self, index: int) -> list[bytes]:
         """Return the audit path of an entry."""
         bundle, width = index // WIDTH, min(WIDTH, self.size - index // WIDTH * WIDTH)
-        self._file.seek(bundle * WIDTH * HASH_SIZE)
-        raw = self._file.read(width * HASH_SIZE)
-        inner = Tree([raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)])
+        inner = self._inner(bundle, width)
         return inner.inclusion(index % WIDTH, width) + self._all.inclusion(bundle, self._all.size)
+
+    def _inner(self, bundle: int, width: int) -> Tree:
+        """Return the tree of a bundle; the last one is remembered, since what is proven together stands close together."""
+        if self._read is None or self._read[0] != bundle:
+            self._file.seek(bundle * WIDTH * HASH_SIZE)
+            raw = self._file.read(width * HASH_SIZE)
+            self._read = bundle, Tree([raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)])
+        return self._read[1]

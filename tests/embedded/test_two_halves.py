@@ -63,6 +63,7 @@ class Newcomer:
 class Apart:
     """A broker in two halves, and who can call it."""
 
+    folder: Path
     servers: Stack
     broker: TwoHalves
     port: int
@@ -166,7 +167,12 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
         )
         broker = TwoHalves(folder, told, servers.postgres)
         made = Apart(
-            servers=servers, broker=broker, port=port, tokens=begin(broker.settings(), PEOPLE), passkeys=passkeys
+            folder=folder,
+            servers=servers,
+            broker=broker,
+            port=port,
+            tokens=begin(broker.settings(), PEOPLE),
+            passkeys=passkeys,
         )
         broker.start(lambda: made.heard() is not None)
         try:
@@ -238,7 +244,11 @@ def test_a_newcomer_signs_in_for_real_has_it_signed_and_draws_through_both_halve
     asked = newcomer.run(
         "request", "orders-db-read", "--for", "60s", "--reason", "order 1003 is stuck", "--ticket", "OPS-1"
     )
-    drawn = newcomer.run("draw", apart.approved(asked))
+    passkey = str(apart.folder / "passkeys" / "bob.json")
+    bob = {"COUNTERSIGN_URL": newcomer.url, "COUNTERSIGN_TOKEN": apart.tokens["bob"]}
+    approved = run_here(["approve", asked["id"], "--json"], bob | {"COUNTERSIGN_SOFTWARE_PASSKEY": passkey})
+    assert approved.code == 0, approved.err
+    drawn = newcomer.run("draw", approved.json()["grant_id"])
     credential = drawn["credential"]
     with apart.servers.login_as(credential["username"], credential["password"]) as session:
         assert session.execute("SELECT item FROM orders WHERE id = 1003").fetchone() == ("stamp pad",)

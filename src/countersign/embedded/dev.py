@@ -14,6 +14,24 @@ from rich.console import Console
 from countersign.embedded.stack import PEOPLE, STATE, EmbeddedStack
 
 LOOK_EVERY_S = 0.5
+_TRIED = (
+    "export COUNTERSIGN_TOKEN=…                    # alice's, from above",
+    "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
+    "countersign show req_…                        # with bob's token: what would be given, and the digest",
+    "countersign approve req_… --digest …          # with bob's token",
+    "countersign draw grt_…                        # with alice's token",
+    "export COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json   # signs what takes it: orders-db-repair",
+    "countersign return grt_…",
+    "countersign request orders-db-write --for 5m --reason stuck --break-glass INC-1   # docs/break-glass.md plays here",
+)
+_TRIED_APART = (
+    "countersign login                             # as alice, with her password: this machine's key then orders her draws",
+    "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
+    "COUNTERSIGN_TOKEN=… COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json countersign approve req_…   # bob's",
+    "countersign draw grt_…                        # the other half judges it, and seals what it gives to this machine",
+    "countersign return grt_…",
+)
+"""What to try first. In two halves approvals count that are signed, and draws that the requester's own device orders."""
 
 
 def run_dev(*, as_json: bool = False, keep: bool = False, apart: bool = False, folder: Path = STATE) -> int:
@@ -65,18 +83,8 @@ def _welcome(console: Console, stack: EmbeddedStack) -> None:
         console.print(f"  {person:<6} {password}")
     console.print(f"\nThe broker listens at {stack.url}; OpenBao, PostgreSQL and the AWS emulator run beside it.")
     console.print("The tokens are written nowhere else. In another terminal:\n")
-    for line in (
-        f"export PATH={Path(sys.executable).parent}:$PATH",
-        f"export COUNTERSIGN_URL={stack.url}",
-        "export COUNTERSIGN_TOKEN=…                    # alice's, from above",
-        "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
-        "countersign show req_…                        # with bob's token: what would be given, and the digest",
-        "countersign approve req_… --digest …          # with bob's token",
-        "countersign draw grt_…                        # with alice's token",
-        "export COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json   # signs what takes it: orders-db-repair",
-        "countersign return grt_…",
-        "countersign request orders-db-write --for 5m --reason stuck --break-glass INC-1   # docs/break-glass.md plays here",
-        f"countersign verify --key '{stack.log_key()}'    # with erin's token",
-    ):
+    known = (f"export PATH={Path(sys.executable).parent}:$PATH", f"export COUNTERSIGN_URL={stack.url}")
+    tried = _TRIED_APART if stack.apart else _TRIED
+    for line in (*known, *tried, f"countersign verify --key '{stack.log_key()}'    # with erin's token"):
         console.print(f"  {line}")
     console.print("\nCtrl-C stops everything.")

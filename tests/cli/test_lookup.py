@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from tests.cli.desk import Desk
 
 
@@ -14,6 +15,15 @@ def test_any_unique_prefix_names_a_thing_with_or_without_its_kind(desk: Desk) ->
 
 def test_a_whole_name_goes_before_what_begins_with_it(desk: Desk) -> None:
     assert desk.run("alice", "show", "orders-db-read", "--json").json()["id"] == "orders-db-read"
+
+
+@pytest.mark.parametrize("nothing", ["", "grt_"])
+def test_the_only_grant_there_is_was_not_named_by_an_empty_word(desk: Desk, nothing: str) -> None:
+    grant = desk.granted()
+    for act in (["draw", nothing], ["return", nothing], ["revoke", nothing, "--reason", "r"]):
+        ran = desk.run("alice", *act)
+        assert (ran.code, "names nothing" in ran.err) == (2, True), ran.err
+    assert "open" in desk.run("alice", "show", grant).out
 
 
 def test_an_ambiguous_prefix_lists_what_it_could_mean(desk: Desk) -> None:

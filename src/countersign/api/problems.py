@@ -17,6 +17,12 @@ from countersign.domain.refusals import Invalid, NotFound, Refused
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:countersign:problem:"
 LONGEST_FIELD = 80
+OUR_WORDS: Mapping[str, str] = {
+    "string_too_short": "must say something",
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+}
+"""What to say for pydantic's error types that speak of Python."""
 
 
 class MethodNotAllowed(Refused):
@@ -160,7 +166,10 @@ def refusal_of(errors: Sequence[Mapping[str, Any]]) -> Refused:
         return NotFound("there is nothing at this address for you")
     name = shown(".".join(str(part) for part in path) or str(place))
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Invalid(f"{name}: {first['msg']}{more}", field=name)
+    said = OUR_WORDS.get(first["type"], first["msg"])
+    if first["type"] == "string_pattern_mismatch":
+        said = f"must have the form {first['ctx']['pattern']}"
+    return Invalid(f"{name}: {said}{more}", field=name)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -10,12 +10,38 @@ from typing import Any
 from countersign.cli.client import Client, segment
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.output import text_of
-from countersign.domain.ids import GRANT, LEASE, REQUEST, STOP, is_id
+from countersign.cli.terminal import shortened
+from countersign.domain.ids import (
+    CAMPAIGN,
+    ENVELOPE,
+    FINDING,
+    GRANT,
+    LEASE,
+    PASSKEY,
+    PROPOSAL,
+    REQUEST,
+    SESSION,
+    STOP,
+    is_id,
+)
 
 PLACES: Mapping[str, str] = MappingProxyType({REQUEST: "/requests", GRANT: "/grants", LEASE: "/leases"})
-STOPS = "/stops"
+LISTS: Mapping[str, str] = MappingProxyType(
+    {
+        **PLACES,
+        STOP: "/stops",
+        PROPOSAL: "/catalog/proposals",
+        ENVELOPE: "/envelopes",
+        FINDING: "/findings",
+        CAMPAIGN: "/campaigns",
+        PASSKEY: "/passkeys",
+        SESSION: "/sessions",
+    }
+)
+"""Where the ids of each kind are listed."""
 MOST_SEARCHED = 2000
 MOST_SHOWN = 10
+LONGEST_QUOTED = 40
 _LENGTH_OF_KIND = 4
 
 
@@ -25,16 +51,23 @@ def whole_id(client: Client, given: str, kind: str) -> str:
     Args:
         client: where to look.
         given: an id, or a prefix of it with or without its kind.
-        kind: `req_`, `grt_`, `lse_` or `stp_`.
+        kind: one of `LISTS`.
 
     Raises:
-        CommandFailed: none or several begin so.
+        CommandFailed: none or several begin so, it is an id of another kind, or nothing of an id is given: the only thing that
+            there is was not named by that.
     """
     if is_id(given, kind):
         return given
+    other = next((each for each in LISTS if each != kind and given.startswith(each)), None)
+    if other is not None:
+        raise usage(f"{_quoted(given)} is an id of another kind; what is meant here begins with {kind}")
     prefix = given if given.startswith(kind) else kind + given
     found = [item for item in _ids(client, kind) if item.startswith(prefix)]
-    return _the_one(given, found)
+    the_one = _the_one(given, found)
+    if prefix == kind:
+        raise _no_id(given)
+    return the_one
 
 
 def whole_id_of_any_kind(client: Client, given: str) -> str:
@@ -46,7 +79,7 @@ def whole_id_of_any_kind(client: Client, given: str) -> str:
     for kind in PLACES:
         if given.startswith(kind):
             return whole_id(client, given, kind)
-    raise usage(f"{given!r} is no id; one begins with {', '.join(PLACES)}")
+    raise usage(f"{_quoted(given)} is no id; one begins with {', '.join(PLACES)}")
 
 
 def whole_grant_id(client: Client, given: str) -> str:
@@ -97,6 +130,8 @@ def find(client: Client, given: str) -> tuple[str, dict[str, Any]]:
         return "entitlement", entitlements[given]
     found = [item for kind in PLACES for item in _ids(client, kind) if item[_LENGTH_OF_KIND:].startswith(given)]
     the_one = _the_one(given, [*found, *(name for name in entitlements if name.startswith(given))])
+    if not given:
+        raise _no_id(given)
     if the_one in entitlements:
         return "entitlement", entitlements[the_one]
     kind = the_one[:_LENGTH_OF_KIND]
@@ -104,9 +139,7 @@ def find(client: Client, given: str) -> tuple[str, dict[str, Any]]:
 
 
 def _ids(client: Client, kind: str) -> Iterator[str]:
-    found = [
-        str(item.get("id")) for item in islice(client.pages(STOPS if kind == STOP else PLACES[kind]), MOST_SEARCHED + 1)
-    ]
+    found = [str(item.get("id")) for item in islice(client.pages(LISTS[kind]), MOST_SEARCHED + 1)]
     if len(found) > MOST_SEARCHED:
         raise usage("there are too many to search; give the whole id")
     yield from (item for item in found if is_id(item, kind))
@@ -117,10 +150,18 @@ def _the_one(given: str, found: list[str]) -> str:
         return found[0]
     if not found:
         raise CommandFailed(
-            f"nothing that you may see begins with {given!r}",
+            f"nothing that you may see begins with {_quoted(given)}",
             exit_code=Exit.OVER,
             code="not-found",
             hint="countersign ls",
         )
     more = "" if len(found) <= MOST_SHOWN else f" and {len(found) - MOST_SHOWN} more"
-    raise usage(f"{given!r} is ambiguous: {', '.join(found[:MOST_SHOWN])}{more}", hint="give more of the id")
+    raise usage(f"{_quoted(given)} is ambiguous: {', '.join(found[:MOST_SHOWN])}{more}", hint="give more of the id")
+
+
+def _no_id(given: str) -> CommandFailed:
+    return usage(f"{_quoted(given)} names nothing", hint="give an id, or the first characters of one: countersign ls")
+
+
+def _quoted(given: str) -> str:
+    return repr(shortened(given, LONGEST_QUOTED))

@@ -41,6 +41,8 @@ class Reach:
         }
         if self.scope == "all" and self.target is not None:
             raise Invalid("a stop of all takes no id", field="id")
+        if self.scope != "all" and self.target is None:
+            raise Invalid(f"say which {self.scope}", field="id")
         if self.scope != "all" and self.target not in known[self.scope]:
             raise Invalid(f"there is no {self.scope} {str(self.target)[:63]!r}", field="id")
 

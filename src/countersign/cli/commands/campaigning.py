@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from countersign.cli.client import segment
 from countersign.cli.commands.inquiring import Instant, Since
 from countersign.cli.durations import Duration
+from countersign.cli.lookup import whole_id
 from countersign.cli.session import Session, with_session
+from countersign.domain.ids import CAMPAIGN
 
 
 @click.group(short_help="Have memberships kept or removed, each by somebody's name.")
@@ -49,7 +50,7 @@ def ls(session: Session) -> None:
 @with_session
 def show(session: Session, *, campaign: str) -> None:
     """Show every membership that CAMPAIGN asks about."""
-    _show(session, session.client.get(f"/campaigns/{segment(campaign)}"))
+    _show(session, session.client.get(f"/campaigns/{whole_id(session.client, campaign, CAMPAIGN)}"))
 
 
 @campaign.command(short_help="Keep a membership.")
@@ -91,7 +92,8 @@ def reviewed(session: Session, /, **asked: Any) -> None:  # noqa: ANN401 - optio
 
 def _decide(session: Session, campaign: str, person: str, group: str, ruling: str) -> None:
     body = {"person": person, "group": group, "ruling": ruling}
-    _show(session, session.client.post(f"/campaigns/{segment(campaign)}/decide", body))
+    campaign_id = whole_id(session.client, campaign, CAMPAIGN)
+    _show(session, session.client.post(f"/campaigns/{campaign_id}/decide", body))
 
 
 def _show(session: Session, found: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import click
 
 from countersign.cli.digests import FORMS, demand_form, demand_meant, is_whole
 from countersign.cli.durations import Duration
-from countersign.cli.failures import CommandFailed, usage
+from countersign.cli.failures import CommandFailed
 from countersign.cli.output import text_of
 from countersign.cli.parameters import parameters_of
 from countersign.cli.session import Session, with_session
@@ -52,7 +52,7 @@ def propose(
 def sign(session: Session, id: str, shown: str) -> None:  # noqa: A002 - what users see
     """Sign envelope ID."""
     demand_form(shown)
-    envelope_id = _whole(id)
+    envelope_id = _whole(session, id)
     whole = shown if is_whole(shown) else _completed(session, envelope_id, shown)
     _told(session, session.client.post(f"/envelopes/{envelope_id}/sign", {"digest": whole}))
 
@@ -65,7 +65,7 @@ def sign_by_page(session: Session, id: str, *, browser: bool) -> None:  # noqa: 
     """Sign envelope ID at the passkey page, where the entitlement asks for signatures."""
     from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
 
-    done = by_page(session, {"act": "envelope", "subject": _whole(id)}, browser=browser)
+    done = by_page(session, {"act": "envelope", "subject": _whole(session, id)}, browser=browser)
     if session.out.as_json:
         session.out.json(done)
     else:
@@ -77,7 +77,7 @@ def sign_by_page(session: Session, id: str, *, browser: bool) -> None:  # noqa: 
 @with_session
 def show(session: Session, id: str) -> None:  # noqa: A002 - what users see
     """Show envelope ID, and whether its digest binds what is shown."""
-    found = session.client.get(f"/envelopes/{_whole(id)}")
+    found = session.client.get(f"/envelopes/{_whole(session, id)}")
     _told(session, found)
     _demand_true(found)
 
@@ -98,7 +98,7 @@ def ls(session: Session) -> None:
 @with_session
 def revoke(session: Session, id: str) -> None:  # noqa: A002 - what users see
     """Revoke envelope ID."""
-    _told(session, session.client.post(f"/envelopes/{_whole(id)}/revoke"))
+    _told(session, session.client.post(f"/envelopes/{_whole(session, id)}/revoke"))
 
 
 @envelope.command("open", short_help="Open an envelope in an emergency.")
@@ -129,7 +129,7 @@ def open_envelope(
         "parameters": parameters_of(params),
         "reason": reason,
     }
-    made = session.client.post(f"/envelopes/{_whole(id)}/open", body, key=new_key())
+    made = session.client.post(f"/envelopes/{_whole(session, id)}/open", body, key=new_key())
     if session.out.as_json:
         session.out.json(made)
     else:
@@ -202,9 +202,7 @@ def _demand_true(found: Mapping[str, Any]) -> None:
         )
 
 
-def _whole(given: str) -> str:
-    if not given.startswith(ENVELOPE):
-        raise usage(f"an envelope's id begins with {ENVELOPE}", field="ID")
-    from countersign.cli.client import segment  # noqa: PLC0415 - loads HTTP
+def _whole(session: Session, given: str) -> str:
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
-    return segment(given)
+    return whole_id(session.client, given, ENVELOPE)

@@ -44,6 +44,8 @@ def revoke(session: Session, grant: str, reason: str) -> None:
 @with_session
 def stop(session: Session, scope: str, id: str | None, reason: str) -> None:  # noqa: A002 - what users see
     """Stop access at once and keep it stopped until someone else lifts the stop."""
+    if (id is None) != (scope == "all"):
+        raise usage("a stop of all takes no id" if scope == "all" else f"say which {scope}", field="ID")
     body = {"scope": scope, "reason": reason} | ({} if id is None else {"id": id})
     answer = session.client.post("/stop", body)
     _ended(session, answer)

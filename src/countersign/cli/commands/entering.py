@@ -14,6 +14,7 @@ import click
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.output import text_of
 from countersign.cli.session import Session, with_session
+from countersign.domain.ids import SESSION
 
 if TYPE_CHECKING:
     from countersign.cli.client import Client
@@ -92,9 +93,9 @@ def logout(session: Session) -> None:
 def sessions(session: Session, end: str | None) -> None:
     """List your own sessions in force, the web's as well; or end one of them."""
     if end is not None:
-        from countersign.cli.client import segment  # noqa: PLC0415 - loads HTTP
+        from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
-        ended = session.client.post(f"/sessions/{segment(end)}/revoke")
+        ended = session.client.post(f"/sessions/{whole_id(session.client, end, SESSION)}/revoke")
         if session.out.as_json:
             session.out.json(ended)
         else:

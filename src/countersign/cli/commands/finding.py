@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from countersign.cli.session import Session, with_session
+from countersign.domain.ids import FINDING
 
 
 @click.command("raised", short_help="What the detectors raised, and who looked at it.")
@@ -35,7 +36,10 @@ def raised(session: Session, *, open_only: bool, after: int | None) -> None:
 @with_session
 def acknowledge(session: Session, finding: str, comment: str) -> None:
     """Acknowledge FINDING, which must not concern you. Final."""
-    answer: Mapping[str, Any] = session.client.post(f"/findings/{finding}/acknowledge", {"comment": comment})
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
+
+    finding_id = whole_id(session.client, finding, FINDING)
+    answer: Mapping[str, Any] = session.client.post(f"/findings/{finding_id}/acknowledge", {"comment": comment})
     if session.out.as_json:
         session.out.json(answer)
         return

@@ -46,7 +46,10 @@ class Since(Instant):
 @with_session
 def who_had(session: Session, entitlement: str, at: str) -> None:
     """Show who could use ENTITLEMENT at a moment, who had approved it, how it ended, and the entries that prove it."""
-    _show_held(session, session.client.get("/audit/questions/who-had", entitlement=entitlement, at=at))
+    found = session.client.get("/audit/questions/who-had", entitlement=entitlement, at=at)
+    _show_held(session, found)
+    if not found.get("items"):
+        session.out.hint(f"nobody, if {entitlement} is spelled as the log has it: countersign ls entitlements")
 
 
 @click.command("had", short_help="Everything that a person ever had.")
@@ -54,7 +57,10 @@ def who_had(session: Session, entitlement: str, at: str) -> None:
 @with_session
 def had(session: Session, person: str) -> None:
     """Show every credential that PERSON ever had."""
-    _show_held(session, session.client.get("/audit/questions/had", person=person))
+    found = session.client.get("/audit/questions/had", person=person)
+    _show_held(session, found)
+    if not found.get("items"):
+        session.out.hint(f"nothing, if {person} is spelled as the directory has it")
 
 
 @click.command("late", short_help="Everything that ended late.")
@@ -100,8 +106,13 @@ def reconstruct(session: Session, request: str, at: str) -> None:
         session.out.json(found)
         return
     out = session.out
-    out.pairs((name, found.get(name)) for name in ("request", "person", "entitlement", "digest", "state"))
-    out.pairs([("approvers", ", ".join(found.get("approvers") or []) or None), ("grant", found.get("grant"))])
+    out.pairs(
+        [
+            *((name, found.get(name)) for name in ("request", "person", "entitlement", "digest", "state")),
+            ("approvers", ", ".join(found.get("approvers") or []) or None),
+            ("grant", found.get("grant")),
+        ]
+    )
     out.line()
     rows = [
         [each.get("index"), out.time(each.get("at")), each.get("type"), each.get("actor"), each.get("subject")]

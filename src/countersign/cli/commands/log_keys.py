@@ -93,7 +93,9 @@ def _propose(session: Session, change: Callable[[list[str], str], list[str]], re
     if session.out.as_json:
         session.out.json(answer)
     else:
-        session.out.pairs([(name, answer.get(name)) for name in ("id", "state", "digest", "proposed_by")])
+        session.out.pairs(
+            [(name, answer.get(name)) for name in ("id", "state", "digest", "fingerprint", "proposed_by")]
+        )
     session.out.hint(f"another author: countersign catalog approve {answer['id']} --digest {answer['digest']}")
 
 

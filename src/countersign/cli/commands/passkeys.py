@@ -10,6 +10,7 @@ import click
 from countersign.cli.failures import CommandFailed, usage
 from countersign.cli.output import text_of
 from countersign.cli.session import Session, with_session
+from countersign.domain.ids import PASSKEY
 from countersign.domain.passkey import VOUCHERS, NotASignature, Passkey, enrolment_digest, fingerprint
 
 browser_option = click.option("--browser", is_flag=True, help="Open the page in this machine's browser.")
@@ -31,7 +32,9 @@ def ls(session: Session) -> None:
     for item in answer.get("items") or []:
         key = item.get("passkey", {})
         voice = ", vouches" if key.get("vouches") else ""
-        vouched = ", ".join(item.get("vouched_by") or []) or "the genesis"
+        # Only a first key has nobody's word and no enrolment that anybody could read out.
+        founded = item.get("fingerprint") is None
+        vouched = ", ".join(item.get("vouched_by") or []) or ("the genesis" if founded else "nobody yet")
         line = f"{item.get('id')}  {key.get('person')}  {item.get('state')}{voice}  by {vouched}"
         session.out.line(line if item.get("fingerprint") is None else f"{line}  {item['fingerprint']}")
 
@@ -86,7 +89,7 @@ def vouch(session: Session, id: str, *, browser: bool) -> None:  # noqa: A002 - 
     """Vouch for key ID with your own, after its person has read you its fingerprint."""
     from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
 
-    _told(session, by_page(session, {"act": "vouch", "subject": id}, browser=browser))
+    _told(session, by_page(session, {"act": "vouch", "subject": _whole(session, id)}, browser=browser))
 
 
 @passkey.command(short_help="Have a key removed.")
@@ -98,7 +101,15 @@ def remove(session: Session, id: str, reason: str, *, browser: bool) -> None:  #
     """Have key ID removed: your own at once, another's once a second person asks for it too."""
     from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
 
-    _told(session, by_page(session, {"act": "remove", "subject": id, "reason": reason}, browser=browser))
+    _told(
+        session, by_page(session, {"act": "remove", "subject": _whole(session, id), "reason": reason}, browser=browser)
+    )
+
+
+def _whole(session: Session, given: str) -> str:
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
+
+    return whole_id(session.client, given, PASSKEY)
 
 
 def _first_keys(items: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> list[tuple[Mapping[str, Any], Passkey]]:

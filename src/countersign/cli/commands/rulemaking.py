@@ -67,7 +67,7 @@ def check(session: Session, file: Path, directory: Path | None) -> None:
 @with_session
 def diff(session: Session, id: str) -> None:  # noqa: A002 - what users see
     """Show what proposal ID would change in the rules in force."""
-    _told(session, session.client.get(f"/catalog/proposals/{_whole(id)}"))
+    _told(session, session.client.get(f"/catalog/proposals/{_whole(session, id)}"))
 
 
 @catalog.command(short_help="Bring another author's proposal into force.")
@@ -77,7 +77,7 @@ def diff(session: Session, id: str) -> None:  # noqa: A002 - what users see
 def approve(session: Session, id: str, digest: str) -> None:  # noqa: A002 - what users see
     """Approve proposal ID, exactly as it was shown."""
     demand_form(digest)
-    proposal = _whole(id)
+    proposal = _whole(session, id)
     whole = digest if is_whole(digest) else _completed(session, proposal, digest)
     _told(session, session.client.post(f"/catalog/proposals/{proposal}/approve", {"digest": whole}))
 
@@ -87,7 +87,7 @@ def approve(session: Session, id: str, digest: str) -> None:  # noqa: A002 - wha
 @with_session
 def reject(session: Session, id: str) -> None:  # noqa: A002 - what users see
     """Reject proposal ID, or withdraw it if it is yours."""
-    answer = session.client.post(f"/catalog/proposals/{_whole(id)}/reject")
+    answer = session.client.post(f"/catalog/proposals/{_whole(session, id)}/reject")
     if session.out.as_json:
         session.out.json(answer)
     else:
@@ -176,7 +176,7 @@ def _completed(session: Session, proposal: str, given: str) -> str:
 def _by_page(session: Session, act: str, given: str, *, browser: bool) -> None:
     from countersign.cli.page_way import by_page  # noqa: PLC0415 - loads HTTP
 
-    done = by_page(session, {"act": act, "subject": _whole(given)}, browser=browser)
+    done = by_page(session, {"act": act, "subject": _whole(session, given)}, browser=browser)
     if session.out.as_json:
         session.out.json(done)
     else:
@@ -214,12 +214,10 @@ def _outcome(outcome: Mapping[str, Any] | None) -> str:
     return f"{told} ({sets})" if sets else told
 
 
-def _whole(given: str) -> str:
-    if not given.startswith(PROPOSAL):
-        raise usage(f"a proposal's id begins with {PROPOSAL}", field="ID")
-    from countersign.cli.client import segment  # noqa: PLC0415 - loads HTTP
+def _whole(session: Session, given: str) -> str:
+    from countersign.cli.lookup import whole_id  # noqa: PLC0415 - loads HTTP
 
-    return segment(given)
+    return whole_id(session.client, given, PROPOSAL)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class LocalIssuer:
         said = ".".join(spelled(json.dumps(part).encode()) for part in (protected, claims))
         private = (key or key_named(self.kid)).private_key
         assert private is not None
-        return f"{said}.{spelled(private.sign(said.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+        hashed = hashes.SHA512() if protected.get("alg") == "RS512" else hashes.SHA256()
+        return f"{said}.{spelled(private.sign(said.encode(), padding.PKCS1v15(), hashed))}"
 
     def confuse(self, claims: Mapping[str, Any]) -> str:
         """Sign with HS256, and the public key as the secret: algorithm confusion."""

@@ -55,6 +55,11 @@ def with_own_key(**header: Any) -> Callable[[Desk, Device], str]:  # noqa: ANN40
     return made
 
 
+def by_the_issuer(**header: Any) -> Callable[[Desk, Device], str]:  # noqa: ANN401 - header parameters
+    """Sign with the issuer's own key, under a header that no token of its should have."""
+    return lambda desk, device: desk.issuer.sign(desk.issuer.claims(aud=CLI_CLIENT, nonce=device.nonce), **header)
+
+
 def saying(**changes: Any) -> Callable[[Desk, Device], str]:  # noqa: ANN401 - claims; None leaves one out
     return lambda desk, device: desk.id_token(device, **changes)
 
@@ -86,6 +91,9 @@ FORGERIES: dict[str, Callable[[Desk, Device], str]] = {
     "alg None in another spelling": lambda desk, device: unsigned(desk, device, alg="nOnE"),
     "no alg": unsigned,
     "alg confusion": lambda desk, device: desk.issuer.confuse(desk.issuer.claims(aud=CLI_CLIENT, nonce=device.nonce)),
+    "an algorithm off the list, by the issuer's own key": by_the_issuer(alg="RS512"),
+    "a key by jku, though the issuer's own signed": by_the_issuer(jku="https://evil.example/keys"),
+    "crit, though the issuer's own signed": by_the_issuer(crit=["exp"]),
     "another key": with_own_key(),
     "another key in jwk": with_own_key(jwk=True),
     "another key by jku": with_own_key(jku="https://evil.example/keys"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import secrets
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +21,9 @@ import pytest
 from tests.cli.desk import Desk, Ran, listening_desk
 from tests.issuer import LocalIssuer, serving
 from tests.world import CATALOG, DIRECTORY, entitlement
+
+from countersign.domain.canonical import digest
+from countersign.domain.request import DIGEST_LABEL
 
 COMMIT = "a" * 39 + "b"
 BOUND = {
@@ -45,6 +51,12 @@ def rules(issuer: LocalIssuer, **terms: Any) -> dict[str, dict[str, Any]]:  # no
     catalog["trust"] = {"issuer": [trusted | terms]}
     catalog["entitlement"].append(
         entitlement("deploy", parameters={"commit": {"pattern": "[0-9a-f]{40}"}}, requesters=["deployers"])
+    )
+    catalog["entitlement"].append(
+        entitlement("shop-deploy", parameters={"commit": {"pattern": "[0-9a-f]{40}"}}, requesters=["deployers"])
+    )
+    catalog["entitlement"].append(
+        entitlement("shop-image", parameters={"image": {"pattern": "sha256:[0-9a-f]{64}"}}, requesters=["deployers"])
     )
     directory["person"].append({"id": "shop-ci", "name": "The shop's pipeline"})
     directory["principal"] += [
@@ -149,6 +161,56 @@ def test_a_deployment_waits_for_somebody_else_writes_the_evidence_and_draws(runn
     drawn = runner.run("draw", found["request"]["grant_id"], "--json")
     assert drawn.code == 0, drawn.err
     assert list(runner.home.glob("*")) == [], "nothing of a pipeline's session is kept"
+
+
+def signed_while(runner: Runner, command: subprocess.Popen[str]) -> str:
+    """Let bob approve what a waiting command asked for, by the digest that it printed; return what it printed itself."""
+    assert command.stderr is not None
+    asked = command.stderr.readline().split()
+    approved = runner.desk.run("bob", "approve", asked[1].rstrip(","), "--digest", asked[3])
+    assert approved.code == 0, approved.err
+    runner.desk.world.issuing.checkpoints.sign()
+    out, err = command.communicate(timeout=30)
+    assert command.returncode == 0, err
+    return out
+
+
+def test_an_image_is_approved_by_its_digest_and_no_other_is_in_what_was_signed(runner: Runner) -> None:
+    image, evidence = "sha256:" + "c" * 64, runner.home.parent / "evidence.json"
+    gate = ("ci", "gate", "shop-image", "--image", image, "--for", "5m", "--reason", "release 7")
+    signed_while(runner, runner.desk.start(None, *gate, "--evidence", str(evidence), **runner.environment()))
+    found = json.loads(evidence.read_text())
+    assert found["about"] == found["request"]["statement"]["parameters"] == {"image": image}
+    assert digest(DIGEST_LABEL, found["request"]["statement"]) == found["request"]["digest"]
+    other = digest(DIGEST_LABEL, found["request"]["statement"] | {"parameters": {"image": "sha256:" + "d" * 64}})
+    assert other != found["request"]["digest"]
+
+
+def test_the_documented_workflow_is_played_as_it_stands(runner: Runner, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text()
+    steps = re.findall(r"^      - run: (.+)$", text.split("## A workflow")[1], re.MULTILINE)
+    assert steps[0].startswith("pipx install ")
+    shims = {
+        "countersign": f'exec {sys.executable} -m countersign "$@"',
+        "jq": f'exec {sys.executable} -c \'import json, sys; print(json.load(open(sys.argv[3]))["request"]["grant_id"])\' "$@"',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, line in shims.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    environment = runner.desk.environment(None, **runner.environment(), GITHUB_SHA=COMMIT, GITHUB_RUN_ID="7")
+    environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
+    job = subprocess.Popen(
+        ["/bin/sh", "-euc", "\n".join(steps[1:])],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "approved by bob" in signed_while(runner, job)
+    assert json.loads((tmp_path / "credential.json").read_text())["lease"]["state"] == "active"
+    assert json.loads((tmp_path / "evidence.json").read_text())["about"] == {"commit": COMMIT}
 
 
 def test_a_deployment_that_is_denied_or_not_decided_does_not_go_on(runner: Runner) -> None:

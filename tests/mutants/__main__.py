@@ -18,7 +18,8 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.mutants.rules import MUTANTS, Mutant
+from tests.mutants import identities, rules
+from tests.mutants.rules import Mutant
 
 ROOT = Path(__file__).parents[2]
 UNITS = (
@@ -57,10 +58,10 @@ def plant(mutant: Mutant, folder: Path) -> None:
         path.write_text(before.replace(text, instead))
 
 
-def killers(folder: Path) -> Iterator[str]:
+def killers(folder: Path, mutant: Mutant) -> Iterator[str]:
     """Yield the names of the suites that fail on what was planted, one after the other."""
     environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    for name, files in SUITES:
+    for name, files in mutant.suites or SUITES:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-k", "not postgresql", "-p", "no:cacheprovider", *files]
         try:
             done = subprocess.run(
@@ -79,12 +80,16 @@ def main(wanted: Sequence[str]) -> int:
     every = "--all" in wanted
     wanted = [part for part in wanted if part != "--all"]
     survivors = 0
-    chosen = [mutant for mutant in MUTANTS if not wanted or any(part in mutant.name for part in wanted)]
+    chosen = [
+        mutant
+        for mutant in (*rules.MUTANTS, *identities.MUTANTS)
+        if not wanted or any(part in mutant.name for part in wanted)
+    ]
     for mutant in chosen:
         began = time.monotonic()
         with TemporaryDirectory(prefix="countersign-mutant-") as folder:
             plant(mutant, Path(folder))
-            found = killers(Path(folder))
+            found = killers(Path(folder), mutant)
             killed_by = list(found) if every else list(islice(found, 1))
         survivors += not killed_by
         spent = time.monotonic() - began

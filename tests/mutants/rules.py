@@ -16,6 +16,7 @@ JUDGEMENT = "service/judgement.py"
 GRANTING = "service/granting.py"
 ISSUER = "service/issuer.py"
 CONTROL = "service/control.py"
+REACH = "service/reach.py"
 ENDINGS = "service/endings.py"
 OFFICE = "service/office.py"
 MAKING = "service/rulemaking.py"
@@ -24,10 +25,11 @@ AUTOMATIC = "service/automatic.py"
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """A broken rule: its name, and edits as (file below the package, text, text instead)."""
+    """A broken rule: its name, edits as (file below the package, text, text instead), and suites; none for those of all rules."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
+    suites: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def mutant(name: str, *edits: tuple[str, str, str]) -> Mutant:
@@ -170,7 +172,7 @@ MUTANTS = (
     ),
     mutant(
         "disabling a person ends no grant",
-        (CONTROL, '("person", person),\n', ""),
+        (REACH, '("person", person),\n', ""),
     ),
     mutant(
         "a stop does not hold a draw back",
@@ -183,7 +185,7 @@ MUTANTS = (
     ),
     mutant(
         "who placed a stop lifts it",
-        (CONTROL, "if principal.person in {stop.placed_by, stop.lift_asked_by}:", "if False:"),
+        (CONTROL, "if principal.person == (stop.lift_asked_by or stop.placed_by):", "if False:"),
     ),
     mutant(
         "handing back leaves the credential alive",

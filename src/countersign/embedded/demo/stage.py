@@ -74,12 +74,22 @@ class Stage:
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            entries = self.person("erin").get(f"/audit/entries?subject={lease_id}&limit=100").body["items"]
-            found[:] = [entry for entry in entries if entry["type"] == "lease.dead"]
+            found[:] = [entry for entry in self.entries(lease_id) if entry["type"] == "lease.dead"]
             return bool(found)
 
         self.until(look, within_s=within_s, what=f"{lease_id} to be seen dead")
         return dict(found[0]["data"])
+
+    def entries(self, subject: str) -> list[dict[str, Any]]:
+        """Return all that the log says of something, as the auditor sees it."""
+        found: list[dict[str, Any]] = []
+        path = f"/audit/entries?subject={subject}&limit=100"
+        page = self.accepted(self.person("erin").get(path))
+        found += page["items"]
+        while page["next"] is not None:
+            page = self.accepted(self.person("erin").get(f"{path}&after={page['next']}"))
+            found += page["items"]
+        return found
 
     def until(self, holds: Callable[[], bool], *, within_s: float, what: str) -> None:
         """Wait until something holds.

@@ -252,6 +252,8 @@ def test_a_newcomer_signs_in_for_real_has_it_signed_and_draws_through_both_halve
     credential = drawn["credential"]
     with apart.servers.login_as(credential["username"], credential["password"]) as session:
         assert session.execute("SELECT item FROM orders WHERE id = 1003").fetchone() == ("stamp pad",)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(apart.servers.postgres.dsn(DATABASE, credential["username"], credential["password"]))
     # What passed through the half that faces people was sealed; of it nothing is left, and the password was never there.
     with psycopg.connect(apart.servers.postgres.dsn(DATABASE)) as connection:
         assert connection.execute("SELECT state, sealed FROM draw_orders").fetchall() == [("taken", None)]

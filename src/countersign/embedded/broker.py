@@ -140,9 +140,9 @@ class TwoHalves:
         Raises:
             NotReady: one of them did not come up.
         """
-        for start in (self.half("issuer").start, self.half("people").start):
-            start()
-        self.wait_for_issuer()
+        self._begin_issuer()
+        self.half("people").start()
+        self._wait_for_issuer()
         self.half("people").wait_until(ready)
 
     def start_issuer(self) -> None:
@@ -151,17 +151,8 @@ class TwoHalves:
         Raises:
             NotReady: it did not come up.
         """
-        (self._state("issuer") / FILE).unlink(missing_ok=True)
-        self.half("issuer").start()
-        self.wait_for_issuer()
-
-    def wait_for_issuer(self) -> None:
-        """Wait until the issuing half shows that it lives.
-
-        Raises:
-            NotReady: it does not.
-        """
-        self.half("issuer").wait_until(lambda: pulse_age_s(self._state("issuer")) is not None)
+        self._begin_issuer()
+        self._wait_for_issuer()
 
     def kill(self) -> None:
         """Kill both as a power cut would."""
@@ -178,14 +169,19 @@ class TwoHalves:
         """Return the environment of a half: everything it is told, and so everything that a thief of it finds there."""
         return self.half(name).environment
 
+    def _begin_issuer(self) -> None:
+        (self._state("issuer") / FILE).unlink(missing_ok=True)  # an earlier process's sign of life is none of this one
+        self.half("issuer").start()
+
+    def _wait_for_issuer(self) -> None:
+        self.half("issuer").wait_until(lambda: pulse_age_s(self._state("issuer")) is not None)
+
     def _table(self, name: str) -> Table:
         told = self._told
         own = {**told.people, "log_vkey": self.log_key()} if name == "people" else told.issuer
-        catalog, directory = (
-            load_catalog(Path(told.both["catalog_path"])),
-            load_directory(Path(told.both["directory_path"])),
-        )
-        genesis = genesis_digest(catalog=catalog[1].digest, directory=directory[1].digest)
+        catalog = load_catalog(Path(told.both["catalog_path"]))[1]
+        directory = load_directory(Path(told.both["directory_path"]))[1]
+        genesis = genesis_digest(catalog=catalog.digest, directory=directory.digest)
         return {**told.both, **own, **self._place(name, LOGINS[name]), "half": name, "genesis": genesis}
 
     def _place(self, name: str, login: str) -> Table:
@@ -210,6 +206,10 @@ def _make_logins(postgres: EmbeddedPostgres, passwords: Mapping[str, str]) -> No
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
             names = sql.Identifier(DATABASE), sql.Identifier(OWNER)
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+        # The same server is a target here: what is drawn there does not even reach the broker's own database.
+        database, logins = sql.Identifier(DATABASE), sql.SQL(", ").join(map(sql.Identifier, LOGINS.values()))
+        connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, logins))
 
 
 def _serving(name: str, folder: Path, table: Table) -> Child:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
 import re
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,10 +20,15 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx2
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.cli.desk import PROGRAM, Ran, run_here
 from tests.servers import Stack, running_stack
 
+from countersign.domain.device import nonce_for, spelled
+from countersign.domain.order import DrawOrder
 from countersign.domain.passkey import review_challenge
+from countersign.domain.timestamps import spell
 from countersign.embedded.authenticator import SoftwareAuthenticator
 from countersign.embedded.broker import DATABASE, LOGINS, Told, TwoHalves
 from countersign.embedded.demo.caller import Caller
@@ -186,6 +194,62 @@ def newcomer(apart: Apart, tmp_path_factory: pytest.TempPathFactory) -> Newcomer
     return apart.signed_in("alice", tmp_path_factory.mktemp("home"))
 
 
+@dataclass(kw_only=True)
+class Attacker:
+    """Somebody who writes what he likes between the halves, with a device of his own."""
+
+    database: psycopg.Connection[Any]
+    grant: str
+    digest: str
+    device: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    random: str = field(default_factory=lambda: spelled(secrets.token_bytes(32)))
+    _kept: list[Any] = field(default_factory=list)
+
+    @property
+    def public(self) -> str:
+        return spelled(self.device.public_key().public_bytes_raw())
+
+    @property
+    def nonce(self) -> str:
+        return nonce_for(key=self.public, random=self.random)
+
+    def newest_proof(self) -> tuple[str, str, str]:
+        query = "SELECT session, signed, signature, device_key, random FROM identity_proofs ORDER BY at DESC LIMIT 1"
+        self._kept = list(self.database.execute(query).fetchone() or ())
+        session, signed, signature, *_ = self._kept
+        return session, signed, signature
+
+    def undo(self, session: str) -> None:
+        _, signed, signature, key, random = self._kept
+        self.database.execute(
+            "UPDATE identity_proofs SET signed = %s, signature = %s, device_key = %s, random = %s WHERE session = %s",
+            [signed, signature, key, random, session],
+        )
+        self.database.execute("UPDATE sessions SET device_key = %s WHERE id = %s", [key, session])
+
+    def ordered(self, *, session: str) -> str:
+        """Post an order, and return the code with which the other half refuses it."""
+        order = DrawOrder(
+            grant=self.grant,
+            digest=self.digest,
+            device=self.public,
+            seal_to=spelled(X25519PrivateKey.generate().public_key().public_bytes_raw()),
+            random=spelled(secrets.token_bytes(32)),
+            at=datetime.now(UTC),
+        )
+        now = spell(order.at)
+        self.database.execute(
+            "INSERT INTO draw_orders (id, said, signature, session, state, asked_at, moved_at)"
+            " VALUES (%s, %s, %s, %s, 'asked', %s, %s)",
+            [order.id, json.dumps(order.statement()), spelled(self.device.sign(order.signed())), session, now, now],
+        )
+        answer = "SELECT state, refusal ->> 'code' FROM draw_orders WHERE id = %s"
+        until(lambda: self.database.execute(answer, [order.id]).fetchone()[0] not in {"asked", "claimed"})  # type: ignore[index] # the row above
+        state, code = self.database.execute(answer, [order.id]).fetchone()  # type: ignore[misc] # as above
+        assert state == "refused", state
+        return str(code)
+
+
 def listening(pid: int) -> set[str]:
     """Return the addresses, as the kernel writes them, on which a process listens."""
     inodes = {
@@ -259,6 +323,39 @@ def test_a_newcomer_signs_in_for_real_has_it_signed_and_draws_through_both_halve
         assert connection.execute("SELECT state, sealed FROM draw_orders").fetchall() == [("taken", None)]
     newcomer.run("return", drawn["lease"]["grant_id"])
     until(lambda: not apart.stands(credential["username"]))
+
+
+def test_who_holds_all_of_the_first_half_orders_what_he_likes_and_openbao_makes_nothing(
+    newcomer: Newcomer, apart: Apart
+) -> None:
+    """He has its environment and its database as a superuser, every row that it wrote, and an approved grant that waits."""
+    asked = newcomer.run("request", "orders-db-read", "--for", "60s", "--reason", "order 1003", "--ticket", "OPS-1")
+    grant = apart.approved(asked)
+    audit = apart.servers.openbao.audit_log
+    before = audit.stat().st_size
+    with psycopg.connect(apart.servers.postgres.dsn(DATABASE), autocommit=True) as database:
+        database.execute("SET session_replication_role = 'replica'")
+        attacker = Attacker(database=database, grant=grant, digest=asked["digest"])
+        session, signed, signature = attacker.newest_proof()
+        assert attacker.ordered(session=session) == "order-void", "his device is not hers"
+        database.execute("UPDATE identity_proofs SET device_key = %s, random = %s", [attacker.public, attacker.random])
+        database.execute("UPDATE sessions SET device_key = %s", [attacker.public])
+        assert attacker.ordered(session=session) == "identity-refused", "her issuer's signature covers her device"
+        claims = json.loads(base64.urlsafe_b64decode(signed.split(".")[1] + "=="))
+        forged = spelled(json.dumps(claims | {"nonce": attacker.nonce}).encode())
+        database.execute("UPDATE identity_proofs SET signed = %s", [f"{signed.split('.')[0]}.{forged}"])
+        assert attacker.ordered(session=session) == "identity-refused", "he cannot sign in her issuer's name"
+        database.execute("UPDATE identity_proofs SET signed = %s, signature = %s", [signed, signature])
+        database.execute("UPDATE requests SET person = 'dave', principal = 'dave'")
+        assert attacker.ordered(session=session) == "identity-refused"
+        database.execute("UPDATE requests SET person = 'alice', principal = 'alice'")
+        assert database.execute("SELECT count(*) FROM draw_orders WHERE sealed IS NOT NULL").fetchone() == (0,)
+        attacker.undo(session)
+    assert b"/creds/" not in audit.read_bytes()[before:], "nobody asked OpenBao for a credential"
+    drawn = newcomer.run("draw", grant)
+    assert not apart.refuses(drawn["credential"])
+    assert b"/creds/" in audit.read_bytes()[before:], "that is how one is asked for"
+    newcomer.run("return", grant)
 
 
 def test_with_the_issuing_half_dead_people_go_on_leases_die_natively_and_when_it_is_back_all_that_is_due_is_ended(

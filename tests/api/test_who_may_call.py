@@ -89,6 +89,9 @@ GET /audit/questions/break-glass     | not-permitted | not-permitted | not-permi
 GET /audit/findings                  | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /events                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /findings                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
+GET /retention/erasures              | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
+POST /retention/erasures             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | retention-holds | not-permitted | not-permitted | retention-holds
+POST /retention/erasures/{id}/approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-found     | not-permitted | not-permitted | not-found
 POST /findings/{id}/acknowledge      | not-found     | not-found     | not-found     | ok            | not-eligible  | ok            | ok            | not-found     | not-found     | not-eligible
 GET /followers                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 GET /witnesses                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
@@ -381,6 +384,13 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     "GET /findings": lambda api, who, _: api.get(who, "/v1/findings"),
     "POST /findings/{id}/acknowledge": lambda api, who, _: api.post(
         who, f"/v1/findings/{FINDING.id}/acknowledge", json={"comment": "I looked"}
+    ),
+    "GET /retention/erasures": lambda api, who, _: api.get(who, "/v1/retention/erasures"),
+    "POST /retention/erasures": lambda api, who, _: api.post(
+        who, "/v1/retention/erasures", json={"before": MOMENT, "reason": "over"}
+    ),
+    "POST /retention/erasures/{id}/approve": lambda api, who, _: api.post(
+        who, "/v1/retention/erasures/ers_aaaaaaaaaaaaaaaa/approve"
     ),
     "GET /followers": lambda api, who, _: api.get(who, "/v1/followers"),
     "GET /witnesses": lambda api, who, _: api.get(who, "/v1/witnesses"),

@@ -33,6 +33,7 @@ from countersign.api import (
     problems,
     publication,
     requests,
+    retention,
     rulemaking,
     signing_in,
     witnesses,
@@ -73,6 +74,7 @@ def make_app(
     problems.install(app)
     for part in (
         requests,
+        retention,
         explaining,
         grants,
         emergencies,

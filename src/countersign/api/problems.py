@@ -76,6 +76,7 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "cloned-authenticator": (403, "The authenticator may be a copy"),
     "wrong-digest": (409, "That is not the digest of the request"),
     "already-reviewed": (409, "Reviewed before"),
+    "retention-holds": (409, "It is kept"),
     "wrong-state": (409, "It is past that"),
     "draws-exhausted": (409, "All draws are used"),
     "rule-changed": (409, "The rule has changed since"),

@@ -35,6 +35,7 @@ from countersign.service.questions import Questions
 from countersign.service.reads import Reads
 from countersign.service.rehearsal import Rehearsal
 from countersign.service.requests import Requests
+from countersign.service.retention import Retention
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
@@ -106,6 +107,7 @@ def assemble_people(
         campaigns=Campaigns(office=office),
         events=Events(office=office),
         findings=Findings(office=office),
+        retention=Retention(office=office),
         reads=Reads(office=office, questions=questions),
     )
 

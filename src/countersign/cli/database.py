@@ -5,7 +5,9 @@ Rows are read as bytes whatever their columns have become: somebody may have bee
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,19 @@ from countersign.auditlog.witnessing import with_cosignatures
 from countersign.cli.failures import CommandFailed, Exit, usage
 from countersign.cli.sources import Trust
 from countersign.domain.rule_facts import RulebookAdopted
+from countersign.domain.timestamps import spell
 from countersign.store import schema
 from countersign.store.engine import make_engine
 from countersign.store.witness_tables import cosignatures
 
 READ_AT_ONCE = 1000
+MOST_MISSING = 10_000
+Gone = tuple[int, str, str]
+"""Entry, field and time of a text that is not there."""
+TEXTS = ("reason", "ticket", "comment", "findings")
+"""The fields of entries that only commit to what somebody wrote."""
+_COMMITMENT = re.compile(rb'"(?:reason|ticket|comment|findings)":"[0-9a-f]{64}"')
+_HEX = re.compile("[0-9a-f]{64}")
 AFTER_RULES = 20
 """Checkpoints that are looked at for each change of the rules: the old key signs on until it is changed."""
 
@@ -66,13 +76,24 @@ def verify_database(url: str, trust: Trust) -> Report:
 
 def _verify(log: _Log, trust: Trust) -> Report:
     texts: list[Failure] = []
+    missing: deque[Gone] = deque(maxlen=MOST_MISSING)  # the last ones: those before an erasure need no word
     report = trust.verify(
-        _opened(log, texts),
+        _opened(log, texts, missing),
         head=log.head(),
         found=log.newest_checkpoint(trust.cosigned),
         handovers=log.after_rules(),
     )
+    if trust.meaning is not None:
+        texts += _destroyed(missing, erased_before=max((each.before for each in trust.meaning.erased), default=""))
     return replace(report, failures=(*report.failures, *texts))
+
+
+def _destroyed(missing: Iterable[Gone], *, erased_before: str) -> Iterator[Failure]:
+    """Name the texts that are gone although nobody decided to erase them."""
+    for index, field, at in missing:
+        if at >= erased_before:
+            detail = f"the text of {field} is gone, and no two people decided to erase it"
+            yield Failure(index=index, code="opening-missing", detail=detail)
 
 
 class _Log:
@@ -150,14 +171,30 @@ def _raw(column: sa.Column[bytes]) -> sa.Cast[bytes]:
     return sa.cast(column, sa.LargeBinary)
 
 
-def _opened(log: _Log, texts: list[Failure]) -> Iterator[Entry]:
+def _opened(log: _Log, texts: list[Failure], missing: deque[Gone]) -> Iterator[Entry]:
     for page in log.pages():
         leaves = {entry.index: entry.leaf for entry in page}
+        kept = set()
         for index, field, salt, text in log.openings(page[0].index, page[-1].index):
+            kept.add((index, field))
             if index in leaves and not _opens(leaves[index], field, salt, text):
                 detail = f"the text kept for {field} is not the one that the entry commits to"
                 texts.append(Failure(index=index, code="opening", detail=detail))
+        for index, leaf in leaves.items():
+            missing.extend((index, *gone) for gone in _bound(leaf) if (index, gone[0]) not in kept)
         yield from page
+
+
+def _bound(leaf: bytes) -> list[tuple[str, str]]:
+    """Return the texts that an entry commits to, each with the entry's time."""
+    if _COMMITMENT.search(leaf) is None:
+        return []
+    try:
+        said = Leaf.decode(leaf)
+    except NotALeaf:
+        return []  # said already, of the entry itself
+    found = ((name, said.data.get(name)) for name in TEXTS)
+    return [(name, spell(said.at)) for name, value in found if isinstance(value, str) and _HEX.fullmatch(value)]
 
 
 def _opens(leaf: bytes, field: str, salt: bytes, text: str) -> bool:

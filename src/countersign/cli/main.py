@@ -68,6 +68,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "evidence": ("evidencing:evidence", "Write an evidence pack over a period."),
             "campaign": ("campaigning:campaign", "Have memberships kept or removed, each by somebody's name."),
             "reviewed": ("campaigning:reviewed", "Record that you reviewed a period."),
+            "retention": ("retaining:retention", "Erase what people wrote, once its retention is over."),
             "export": ("exporting:export", "Write the log and its checkpoint into a folder."),
             "policy": ("proving:policy", "Prove what a catalog and a directory let people reach."),
         },

@@ -12,8 +12,9 @@ SESSION = "ses_"
 PASSKEY = "psk_"
 PAGE = "pag_"
 CAMPAIGN = "cmp_"
+ERASURE = "ers_"
 
-_ID = re.compile(r"(?:req|grt|lse|stp|prp|env|ses|psk|fnd|pag|cmp)_[a-z2-7]{16}")
+_ID = re.compile(r"(?:req|grt|lse|stp|prp|env|ses|psk|fnd|pag|cmp|ers)_[a-z2-7]{16}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 

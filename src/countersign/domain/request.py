@@ -50,15 +50,20 @@ TRANSITIONS: Mapping[tuple[RequestState, RequestEvent], RequestState] = MappingP
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sealed:
-    """A free text and the salt that commits to it; the text stays out of digests and leaves."""
+    """A free text and the salt that commits to it; the text stays out of digests and leaves.
+
+    Attributes:
+        erased: the commitment, in hex, of a text that was erased with its salt; None as long as the text is there.
+    """
 
     text: str
     salt: bytes
+    erased: str | None = None
 
     @property
     def commitment(self) -> str:
         """The hex commitment `sha256(salt ‖ text)`."""
-        return commitment(self.salt, self.text)
+        return commitment(self.salt, self.text) if self.erased is None else self.erased
 
 
 @dataclass(frozen=True, kw_only=True)

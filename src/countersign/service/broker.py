@@ -26,6 +26,7 @@ from countersign.service.publication import Publication
 from countersign.service.questions import Questions
 from countersign.service.reads import Reads
 from countersign.service.requests import Requests
+from countersign.service.retention import Retention
 from countersign.service.rulemaking import Rulemaking
 from countersign.service.sessions import Sessions
 from countersign.service.signing_in import SignIn
@@ -62,5 +63,6 @@ class Broker:
     campaigns: Campaigns
     followers: Followers
     findings: Findings
+    retention: Retention
     reads: Reads
     events: Events

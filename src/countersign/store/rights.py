@@ -62,6 +62,8 @@ PEOPLE: Mapping[str, Write] = {
     "removed_memberships": Write(delete=True),
     "campaigns": Write(update=("closed_at",)),
     "campaign_items": Write(update=("decided_at", "decided_by", "ruling")),
+    # That texts are erased is decided here and carried out by the database's owner.
+    "erasures": Write(update=("approved_at", "approved_by")),
     "findings": Write(insert=False, update=("acknowledged_at", "acknowledged_by")),
     "tokens": Write(update=("revoked_at",)),
     "sessions": Write(update=("ended_at", "seen_at")),

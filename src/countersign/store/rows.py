@@ -49,9 +49,27 @@ def request_row(request: Request, *, target: str) -> dict[str, Any]:
     }
 
 
+ERASED = ""
+"""In place of a text that was erased; nobody can write an empty one. In place of its salt stands its commitment."""
+
+
+def erased_texts(row: Row) -> dict[str, object]:
+    """Return the columns of a request's texts as they are once the texts are erased."""
+    erased: dict[str, object] = {}
+    for name in ("reason", "ticket"):
+        if row[name] is not None:
+            erased |= {name: ERASED, f"{name}_salt": bytes.fromhex(_sealed(row, name).commitment)}
+    return erased
+
+
+def _sealed(row: Row, name: str) -> Sealed:
+    text, salt = row[name], bytes(row[f"{name}_salt"])
+    return Sealed(text=text, salt=b"", erased=salt.hex()) if text == ERASED else Sealed(text=text, salt=salt)
+
+
 def to_request(row: Row) -> Request:
     """Return a row as a request; its digest is computed from what the row says, never read from it."""
-    ticket = None if row["ticket"] is None else Sealed(text=row["ticket"], salt=row["ticket_salt"])
+    ticket = None if row["ticket"] is None else _sealed(row, "ticket")
     emergency = (
         None
         if row["incident"] is None
@@ -65,7 +83,7 @@ def to_request(row: Row) -> Request:
         rule_digest=row["rule_digest"],
         parameters=row["parameters"],
         duration=timedelta(seconds=row["duration_s"]),
-        reason=Sealed(text=row["reason"], salt=row["reason_salt"]),
+        reason=_sealed(row, "reason"),
         ticket=ticket,
         submitted_at=row["submitted_at"],
         lapses_at=row["lapses_at"],

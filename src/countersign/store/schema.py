@@ -305,6 +305,9 @@ APPEND_ONLY = ("facts", "reviews", "checkpoints", "rulebooks")
 PINNED_REQUEST_COLUMNS = tuple(c.name for c in requests.columns if c.name not in {"state", "version"})
 """What a request says is immutable once submitted."""
 
+TEXT_COLUMNS = ("reason", "reason_salt", "ticket", "ticket_salt")
+"""Of these, `retention_tables` says when they may be erased; otherwise they are as immutable as the rest."""
+
 
 def append_only(dialect: str, *tables: str) -> list[str]:
     """Return the triggers that let nobody change or remove a row of these tables, once the refusing function exists."""
@@ -326,7 +329,7 @@ def guards(dialect: str) -> list[str]:
     """Return the statements that install the append-only triggers on `sqlite` or `postgresql`."""
     if dialect == "sqlite":
         made = append_only(dialect, *APPEND_ONLY)
-        pinned = ", ".join(PINNED_REQUEST_COLUMNS)
+        pinned = ", ".join(name for name in PINNED_REQUEST_COLUMNS if name not in TEXT_COLUMNS)
         made.append(
             f"CREATE TRIGGER requests_pinned BEFORE UPDATE OF {pinned} ON requests "
             "BEGIN SELECT RAISE(ABORT, 'a submitted request is immutable'); END"
@@ -338,7 +341,7 @@ def guards(dialect: str) -> list[str]:
     refuse = "BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END"
     made = [f"CREATE FUNCTION countersign_refuse() RETURNS trigger LANGUAGE plpgsql AS $${refuse}$$"]
     made += append_only(dialect, *APPEND_ONLY)
-    pinned = ", ".join(PINNED_REQUEST_COLUMNS)
+    pinned = ", ".join(name for name in PINNED_REQUEST_COLUMNS if name not in TEXT_COLUMNS)
     made.append(
         f"CREATE TRIGGER requests_pinned BEFORE UPDATE OF {pinned} OR DELETE ON requests "
         "FOR EACH STATEMENT EXECUTE FUNCTION countersign_refuse()"

@@ -56,6 +56,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `rules-untold` (high) | rulebook | an old log without the rules' words: who signed is judged, and not whether that was enough |
 | `witness-disputed` (high) | the entry | a witness saw another log under this name; which of the two lied is not in it |
 | `campaign-unknown`, `removal-unfounded` | campaign, membership | of none that is open; by nobody's word, before the time |
+| `erasure-unfounded`, `erasure-early` | approval, erasure | not by two of whom one is an auditor; before its time or under hold |
 | `unknown-type` (low) | the entry | a newer broker's fact, not judged |
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
 from countersign.auditlog.meaning.outside import Outside
 from countersign.auditlog.meaning.raised import Raised
+from countersign.auditlog.meaning.retention import ErasedTexts, Retained
 from countersign.auditlog.meaning.rulebooks import Rulebooks
 from countersign.auditlog.meaning.signatures import Genesis, Signatures
 from countersign.auditlog.meaning.watching import Along, Watching
@@ -78,6 +79,7 @@ class MeaningCheck:
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
         automatic = Automatic(ledger=ledger, rules=rules)
         outside, campaigns = Outside(ledger=ledger), Campaigns(ledger=ledger)
+        self._retained = retained = Retained(ledger=ledger, rules=rules)
         signatures = Signatures(ledger=ledger, genesis=genesis)
         self._raised = raised = Raised(ledger=ledger)
         self._watching: Watching = Along(detectors=Detectors(thresholds, rules=rules))
@@ -143,10 +145,18 @@ class MeaningCheck:
             "passkey.enrolled": (order.judge_act, signatures.chained),
             "passkey.removal-asked": (order.judge_act,),
             "passkey.removed": (order.judge_act, signatures.chained),
+            "erasure.asked": (order.judge_act, retained.was_asked),
+            "erasure.approved": (order.judge_act, retained.was_approved),
+            "texts.erased": (retained.was_done,),
             "stop.placed": (order.judge_act, order.stopped),
             "stop.lift-asked": (order.judge_act, order.lift_asked),
             "stop.lifted": (order.judge_act, order.lifted),
         }
+
+    @property
+    def erased(self) -> Sequence[ErasedTexts]:
+        """What people wrote and was erased, as far as the log was read."""
+        return tuple(self._retained.erased)
 
     @property
     def omitted(self) -> int:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from countersign.cli.failures import Exit, usage
 from countersign.cli.session import Session, with_session
+
+if TYPE_CHECKING:
+    from countersign.auditlog.meaning import MeaningCheck
+    from countersign.auditlog.report import Report
 
 
 @click.command(short_help="Verify the log, offline.")
@@ -95,11 +100,19 @@ def verify(
         for failure in report.failures:
             place = "log" if failure.index is None else f"entry {failure.index}"
             session.out.line(f"{place}: {failure.code}: {failure.detail}")
-        for change in report.keys:
-            by = " and ".join(change.by)
-            session.out.line(f"entry {change.index}: {by} brought in the key {change.verifier.vkey()}")
+        _tell_changes(session, report, meaning)
         word = "verifies" if report.ok else "DOES NOT VERIFY"
         session.out.line(f"the log {word}: {report.size} entries, root {report.root.hex()}")
     if report.omitted:
         session.out.warn(f"{report.omitted} more failures are not listed")
     click.get_current_context().exit(int(Exit.OK if report.ok else Exit.FAILURE))
+
+
+def _tell_changes(session: Session, report: Report, meaning: MeaningCheck | None) -> None:
+    """Tell what two people did to the log itself: texts that were erased, and keys that were brought in."""
+    for erased in () if meaning is None else meaning.erased:
+        by = " and ".join(erased.by)
+        session.out.line(f"entry {erased.index}: {erased.texts} texts before {erased.before} were erased, by {by}")
+    for change in report.keys:
+        by = " and ".join(change.by)
+        session.out.line(f"entry {change.index}: {by} brought in the key {change.verifier.vkey()}")

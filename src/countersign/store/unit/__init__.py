@@ -29,6 +29,7 @@ from countersign.store.unit.passkeys_part import PageTicket, PasskeysPart
 from countersign.store.unit.proposals_part import ProposalsPart
 from countersign.store.unit.records_part import RecordsPart
 from countersign.store.unit.requests_part import RequestsPart
+from countersign.store.unit.retention_part import RetentionPart
 from countersign.store.unit.rules_part import Rulebook, RulesPart
 from countersign.store.unit.signin_part import SignInPart
 from countersign.store.unit.witnesses_part import Cosigned, WitnessesPart
@@ -67,6 +68,7 @@ class Tx(
     PasskeysPart,
     CampaignsPart,
     OrdersPart,
+    RetentionPart,
 ):
     """One transaction. `now` is fixed for all of it; facts are written at its end, in order, or not at all.
 

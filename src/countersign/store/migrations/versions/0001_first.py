@@ -13,6 +13,7 @@ from countersign.store import (
     follower_tables,
     order_tables,
     passkey_tables,
+    retention_tables,
     schema,
     signin_tables,
     witness_tables,
@@ -41,6 +42,7 @@ def upgrade() -> None:
         witness_tables,
         campaign_tables,
         order_tables,
+        retention_tables,
     ):
         for statement in tables.guards(dialect):
             connection.execute(sa.text(statement))

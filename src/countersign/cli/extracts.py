@@ -28,7 +28,8 @@ def openbao_audit(paths: Sequence[Path], *, mounts: Sequence[str]) -> Extract:
     Raises:
         CommandFailed: a file cannot be read, or holds what is no entry.
     """
-    from countersign.providers.vault.audit import UNREADABLE, record_of, time_of  # noqa: PLC0415 - loads the provider
+    from countersign.providers.followed_file import UNREADABLE  # noqa: PLC0415 - loads the provider
+    from countersign.providers.vault.audit import record_of, time_of  # noqa: PLC0415 - as above
 
     hashed = hashlib.sha256()
     items: list[Seen] = []
@@ -62,7 +63,8 @@ def postgres_log(path: Path, *, target: str) -> Extract:
     Raises:
         CommandFailed: a file cannot be read, or holds what is no entry.
     """
-    from countersign.providers.target.log import UNREADABLE, record_of, time_of  # noqa: PLC0415 - loads the provider
+    from countersign.providers.followed_file import UNREADABLE  # noqa: PLC0415 - loads the provider
+    from countersign.providers.target.log import record_of, time_of  # noqa: PLC0415 - as above
 
     paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
     hashed, items, last = hashlib.sha256(), [], None

@@ -12,7 +12,8 @@ from tests.servers import Stack, order, ref_of
 
 from countersign.domain.entitlement import Delivery
 from countersign.domain.records import Act, Outcome, Record
-from countersign.providers.vault.audit import UNREADABLE, OpenBaoAudit, record_of
+from countersign.providers.followed_file import UNREADABLE
+from countersign.providers.vault.audit import OpenBaoAudit, record_of
 
 
 class Follower:

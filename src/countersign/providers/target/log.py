@@ -8,60 +8,37 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from countersign.domain.ids import LEASE, is_id
 from countersign.domain.records import Act, Outcome, Record, in_a_line
 from countersign.domain.timestamps import trim
-from countersign.providers.base import LeaseRef
-from countersign.providers.records import Batch
-from countersign.providers.tail import Place, Tail
+from countersign.providers.followed_file import FollowedFile
 
 NO_PRIVILEGE = "42501"
 _LOGIN_REFUSED = frozenset({"28000", "28P01", "53300"})
 _ENDED_BY_US = frozenset({"57P01", "57P02", "57P03", "57P05"})
 _STATEMENT = re.compile(r"(?:statement|execute [^:]{1,80}): \s*([A-Za-z]{1,20})")
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
-class PostgresLog:
-    """Follows the log of the server behind one target; see `RecordSource`.
+class PostgresLog(FollowedFile):
+    """Follows the log of the server behind one target.
 
     Args:
         target_id: the catalog's id of the target.
         path: the server's `log_directory`, or one file in it that is rotated by renaming.
     """
 
-    delay = timedelta(seconds=2)
-    every = timedelta(0)
-    by_lease = False
-    tells_acts = True
-
     def __init__(self, target_id: str, path: Path) -> None:
-        self.name = f"postgresql-log {target_id}"
+        super().__init__(f"postgresql-log {target_id}", path)
         self._target_id = target_id
-        self._tail = Tail(path)
 
-    def begin(self) -> Mapping[str, Any]:
-        """Return where the newest file ends."""
-        return _cursor(self._tail.end())
-
-    def read(self, cursor: Mapping[str, Any], leases: Sequence[LeaseRef]) -> Batch:  # noqa: ARG002 -- the seam's signature
-        """Return what was written since."""
-        found = self._tail.read(Place.of(cursor))
-        records, unread = [], 0
-        for line in found.lines:
-            try:
-                record = record_of(line)
-            except UNREADABLE:
-                unread += 1
-                continue
-            records += [record] if record is not None else []
-        gaps = (*found.gaps, *([f"{unread} lines could not be read"] if unread else []))
-        return Batch(records=tuple(records), cursor=_cursor(found.place), gaps=gaps, more=found.more)
+    def record_of(self, line: bytes) -> Record | None:
+        """Return what a line tells of a lease."""
+        return record_of(line)
 
     def concerns(self, target: Mapping[str, Any]) -> bool:
         """Say whether it is this target."""
@@ -76,7 +53,7 @@ def record_of(line: bytes) -> Record | None:
     """Return what a line tells of a lease; None for what others did, and for what is no use.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError, RecursionError: it is no line of jsonlog, or its time is not UTC's.
+        ValueError: it is no line of jsonlog, or its time is not UTC's (others of `UNREADABLE` where its values are of no use).
     """
     entry = json.loads(line)
     user, message, severity = entry.get("user"), str(entry["message"]), entry["error_severity"]
@@ -104,7 +81,7 @@ def time_of(line: bytes) -> datetime:
     """Return when a line was written.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError, RecursionError: it is no line of jsonlog, or its time is not UTC's.
+        ValueError: it is no line of jsonlog, or its time is not UTC's (others of `UNREADABLE` where its values are of no use).
     """
     return _moment(json.loads(line)["timestamp"])
 
@@ -130,7 +107,3 @@ def _moment(text: object) -> datetime:
     if zone not in {"UTC", "GMT"}:
         raise ValueError("log_timezone is not UTC")
     return trim(datetime.fromisoformat(day).replace(tzinfo=UTC))
-
-
-def _cursor(place: Place | None) -> Mapping[str, Any]:
-    return {} if place is None else place.plain()

@@ -9,61 +9,40 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from countersign.domain.records import Act, Outcome, Record, in_a_line, named_lease
-from countersign.providers.base import LeaseRef
-from countersign.providers.records import Batch
-from countersign.providers.tail import Place, Tail
+from countersign.providers.followed_file import FollowedFile
 
 UNWRAPS = frozenset({"sys/wrapping/unwrap", "sys/wrapping/rewrap"})
-UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 _CREDS = frozenset({"creds", "static-creds"})
 _ACTS_REMEMBERED = 256
 _WRAPPING_POLICY = ["response-wrapping"]
 
 
-class OpenBaoAudit:
-    """Follows the file of one audit device; see `RecordSource`.
+class OpenBaoAudit(FollowedFile):
+    """Follows the file of one audit device; each act is told once, whichever of its lines comes first.
 
     Args:
         path: the file that the audit device writes.
         provider: the catalog's name for the provider behind it.
     """
 
-    delay = timedelta(seconds=2)
-    every = timedelta(0)
-    by_lease = False
-    tells_acts = True
-
     def __init__(self, path: Path, *, provider: str = "vault") -> None:
-        self.name = f"openbao-audit {provider}"
+        super().__init__(f"openbao-audit {provider}", path)
         self._provider = provider
-        self._tail = Tail(path)
         self._told: deque[str] = deque(maxlen=_ACTS_REMEMBERED)
 
-    def begin(self) -> Mapping[str, Any]:
-        """Return where the file ends."""
-        return _cursor(self._tail.end())
-
-    def read(self, cursor: Mapping[str, Any], leases: Sequence[LeaseRef]) -> Batch:  # noqa: ARG002 -- the seam's signature
-        """Return what was written since."""
-        found = self._tail.read(Place.of(cursor))
-        records, unread = [], 0
-        for line in found.lines:
-            try:
-                record = record_of(line)
-            except UNREADABLE:
-                unread += 1
-                continue
-            if record is not None and record.mark not in self._told:
-                self._told.append(record.mark)
-                records.append(record)
-        gaps = (*found.gaps, *([f"{unread} lines could not be read"] if unread else []))
-        return Batch(records=tuple(records), cursor=_cursor(found.place), gaps=gaps, more=found.more)
+    def record_of(self, line: bytes) -> Record | None:
+        """Return what a line tells of an act that was not told yet."""
+        record = record_of(line)
+        if record is None or record.mark in self._told:
+            return None
+        self._told.append(record.mark)
+        return record
 
     def concerns(self, target: Mapping[str, Any]) -> bool:
         """Say whether uses at this target pass through OpenBao: those of scoped tokens do, those of logins do not."""
@@ -181,7 +160,3 @@ def _moment(text: object) -> datetime:
 def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = value.get(key)
     return found if isinstance(found, dict) else {}
-
-
-def _cursor(place: Place | None) -> Mapping[str, Any]:
-    return {} if place is None else place.plain()

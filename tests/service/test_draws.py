@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -110,6 +111,22 @@ def test_an_approver_who_lost_the_role_no_longer_counts_and_a_new_one_does_not_r
     world.adopt(directory={**DIRECTORY, "group": groups})
     with pytest.raises(ApprovalVoid):
         world.draw(grant)
+
+
+@pytest.mark.parametrize("new_owner", ["dave", "alice"])
+def test_an_account_that_became_somebody_else_s_speaks_for_nobody_who_had_it(world: World, new_owner: str) -> None:
+    def laptop_of(person: str) -> dict[str, Any]:
+        return {**DIRECTORY, "principal": [*DIRECTORY["principal"], {"id": "laptop-7", "person": person}]}
+
+    world.adopt(directory=laptop_of("bob"))
+    request = world.ask()
+    world.review(request, "laptop-7")
+    with world.store.read() as tx:
+        grant = tx.grant_of_request(request.id)
+    assert grant is not None
+    world.adopt(directory=laptop_of(new_owner))
+    with pytest.raises(ApprovalVoid):
+        world.draw(grant.id)
 
 
 def test_a_requester_who_lost_the_role_draws_no_more(world: World) -> None:

@@ -180,7 +180,8 @@ class MeaningCheck:
     def feed(self, index: int, fact: Fact) -> None:
         """Take the next fact, as the JSON of its leaf."""
         try:
-            self._ledger.at = max(self._ledger.at, fact["at"])
+            if fact["at"] > self._ledger.at:  # noqa: PLR1730 - the call of max would be made for every entry
+                self._ledger.at = fact["at"]
             for judge in self._judges.get(fact["type"], self._others):
                 judge(index, fact)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -205,7 +206,7 @@ class MeaningCheck:
             fact = fact_of(leaf)
         except NotALeaf:
             return
-        if fact.keys() >= KEYS:
+        if len(fact) == len(KEYS) or fact.keys() >= KEYS:
             self.feed(index, fact)
 
     def finish(self) -> list[Finding]:

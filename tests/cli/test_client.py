@@ -87,13 +87,27 @@ def test_a_redirect_is_not_followed_and_the_token_stays(shared_desk: Desk) -> No
             "countersign: no (limit)",
         ),
         (body(b" " * (9 * 1024 * 1024)), 1, "larger than any"),
+        (body(b"gateway", 502), 7, "what stands before the broker"),
         (cut, 7, "answer-lost"),
+        (cut, 7, "try again"),
     ],
 )
 def test_strange_answers_are_told_plainly(shared_desk: Desk, answer: Answer, code: int, said: str) -> None:
     with server(answer) as (url, _):
         ran = shared_desk.run(CANARY, "ls", COUNTERSIGN_URL=url)
     assert (ran.code, said in ran.err, "Traceback" in ran.err) == (code, True, False), ran.err
+
+
+@pytest.mark.parametrize(("answer", "code"), [(body(b"[1]"), 1), (cut, 7), (body(b"gateway", 502), 7)])
+def test_what_could_not_be_taken_away_leaves_nothing_behind(
+    shared_desk: Desk, tmp_path: Path, answer: Answer, code: int
+) -> None:
+    period = ("--from", "2026-11-01", "--to", "2026-11-02")
+    with server(answer) as (url, _):
+        for args in (["evidence", str(tmp_path / "pack.zip"), *period], ["export", str(tmp_path / "copy")]):
+            ran = shared_desk.run(CANARY, *args, COUNTERSIGN_URL=url)
+            assert (ran.code, ran.out) == (code, ""), ran.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_list_that_never_moves_on_ends(shared_desk: Desk) -> None:

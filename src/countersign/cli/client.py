@@ -29,6 +29,7 @@ LARGEST_TOKEN_FILE = 4096
 PAGE = 100
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
+_MAY_HAVE_ACTED = "it may have acted: look with countersign ls and countersign show before trying again"
 _REACH = "check COUNTERSIGN_URL and that the broker runs (GET /readyz)"
 
 
@@ -233,7 +234,7 @@ class Client:
                 f"the broker's answer was lost on the way ({type(error).__name__})",
                 exit_code=Exit.AWAY,
                 code="answer-lost",
-                hint="it may have acted: look with countersign ls and countersign show before trying again",
+                hint="nothing was asked for but an answer: try again" if method == "GET" else _MAY_HAVE_ACTED,
             ) from None
 
     @cached_property

@@ -160,7 +160,14 @@ def of_problem(status: int, problem: Mapping[str, Any]) -> CommandFailed:
         exit_code=exit_code,
         code=code,
         rule=text("rule"),
-        hint=text("next") or (_SIGN_IN if exit_code is Exit.NOT_SIGNED_IN else None),
+        hint=text("next") or _hint(exit_code, told=bool(problem)),
         field=text("field"),
         incident=text("incident"),
     )
+
+
+def _hint(exit_code: Exit, *, told: bool) -> str | None:
+    """Say what to do next where the broker did not; `told` says whether it was the broker that answered at all."""
+    if exit_code is Exit.NOT_SIGNED_IN:
+        return _SIGN_IN
+    return None if told else "that was no broker's word: check COUNTERSIGN_URL, and what stands before the broker"

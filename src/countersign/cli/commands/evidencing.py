@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -68,6 +69,8 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
         with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
             fill(file)
             file.flush()
+            if not zipfile.is_zipfile(file):
+                raise CommandFailed("the broker's answer is no archive", code="strange-answer", hint="compare versions")
             os.fsync(file.fileno())
         partial.rename(path)
     except OSError as error:

@@ -24,8 +24,8 @@ def export(session: Session, folder: Path) -> None:
     if any((folder / name).exists() for name in (ENTRIES, CHECKPOINT)):
         raise usage(f"{folder} holds an export already; choose another folder", field="FOLDER")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         note, handed = newest_checkpoint(session.client), handovers(session.client)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(folder / ENTRIES, session.client.stream("/audit/export"))
         if note is not None:
             _write(folder / CHECKPOINT, [note.encode()])
@@ -46,8 +46,11 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file that has its name only once it is whole."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.writelines(chunks)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)

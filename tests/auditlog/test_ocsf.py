@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.auditlog.forging import honest
 from tests.auditlog.ocsf_1_9 import problems_of
 from tests.kinds import KINDS, example
 from tests.world import BEGINNING
 
-from countersign.auditlog.leaf import Leaf
+from countersign.auditlog import ocsf
+from countersign.auditlog.leaf import Leaf, NotALeaf
 from countersign.auditlog.merkle import leaf_hash
 from countersign.auditlog.ocsf import Events
 from countersign.domain.canonical import canonical
@@ -58,9 +60,28 @@ def test_what_a_newer_broker_says_is_an_event_too() -> None:
     assert problems_of(event) == []
 
 
+@pytest.mark.parametrize(
+    "changed", [{"subject": 1}, {"actor": None}, {"data": []}, {"at": "tomorrow"}, {"type": {}}], ids=str
+)
+def test_what_is_no_leaf_becomes_no_event(changed: dict[str, Any]) -> None:
+    with pytest.raises(NotALeaf):
+        events_of([honest()[0] | changed])
+
+
 def test_a_credential_is_its_persons_from_the_first_event_to_the_last() -> None:
     events = [event for event in events_of(honest()) if event["class_uid"] == 3007]
     assert {event["user"]["uid"] for event in events} == {"alice", "dave"}
+
+
+def test_of_very_many_credentials_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ocsf, "_REMEMBERED", 10)
+    log = honest()
+    opened, closed = (next(row for row in log if row["type"] == kind) for kind in ("grant.opened", "grant.closed"))
+    opens = [opened | {"subject": f"grt_{number:016d}"} for number in range(100)]
+    closes = [closed | {"subject": row["subject"]} for row in opens]
+    named = [event["user"]["uid"] == "unknown" for event in events_of([*opens, *closes])[100:]]
+    assert named == sorted(named, reverse=True)
+    assert 5 <= named.count(False) <= 10
 
 
 def test_texts_that_would_break_out_of_json_do_not() -> None:

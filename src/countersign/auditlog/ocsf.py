@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -135,14 +136,16 @@ class Events:
             told = _read(leaf)
             if told.at != self._at:
                 self._at, self._time = told.at, _epoch_ms(told.at)
-            kind, subject = told.type, bytes(told.subject)
+            kind, actor, subject = told.type, bytes(told.actor), bytes(told.subject)
+            if actor[:1] + subject[:1] != b'""':
+                raise NotALeaf("actor and subject are texts")
             known = CLASSES.get(kind, UNLISTED)
             words: dict[str, _Spelled] = {
                 "index": b"%d" % index,
                 "time": self._time,
                 "said": subject[1:],
                 "subject": subject,
-                "actor": told.actor,
+                "actor": actor,
                 "person": self._person(kind, subject, told.data),
                 "hash": hashed.hex().encode(),
                 "leaf": leaf,
@@ -165,8 +168,10 @@ class Events:
 
     def _person(self, kind: str, subject: bytes, data: _Data) -> _Spelled:
         if kind in {"grant.opened", "lease.prepared"} and data.person:
-            if len(self._persons) >= _REMEMBERED:
-                del self._persons[next(iter(self._persons))]
+            if (
+                len(self._persons) >= _REMEMBERED
+            ):  # the older half is forgotten: to look for the oldest each time would take long
+                self._persons = dict(islice(self._persons.items(), _REMEMBERED // 2, None))
             self._persons[subject] = data.person.copy()
         if kind == "lease.dead":
             return self._persons.pop(subject, _UNKNOWN)

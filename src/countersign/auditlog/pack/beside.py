@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -53,7 +53,7 @@ class Beside:
 
         Raises:
             PackRefused: an entry is not what one of its type says.
-            ChildProcessError: the other process is gone.
+            OSError: the other process is gone, or cannot write.
         """
         self._send(list(leaves))
 
@@ -92,7 +92,7 @@ class Beside:
             answer = self._answers.recv()
         except (EOFError, OSError) as error:
             raise ChildProcessError("the process that took down the log ended by itself") from error
-        if isinstance(answer, PackRefused):
+        if isinstance(answer, PackRefused | OSError):
             raise answer
         return answer
 
@@ -109,7 +109,8 @@ def _work(blocks: Connection, answers: Connection, origin: str, selection: Selec
             written = transcript.opened()
             while raw := written.read(_AT_ONCE):
                 answers.send(raw)
-        except PackRefused as refused:
-            answers.send(refused)
-        except (EOFError, OSError):
-            return  # nobody waits for it any more
+        except (PackRefused, OSError) as fault:
+            with suppress(OSError):  # perhaps nobody waits for it any more
+                answers.send(fault)
+        except EOFError:
+            return

@@ -21,10 +21,10 @@ up: ## the embedded stack until Ctrl-C, with who can sign in as whom
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.embedded $(AWS)/.ready
 	@$(VENV)/bin/countersign dev
 
-# Whole files go to one process, so that servers which a file shares are started once.
+# Whole files go to one process, so that servers which a file shares are started once; those with slow tests go first.
 test: ## all tests, on real servers, as many side by side as there are cores (at most four)
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.dev $(AWS)/.ready
-	@$(RUN) -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(RUN) -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## format, lint, types, layers
 	@$(VENV)/bin/ruff format --check --quiet .

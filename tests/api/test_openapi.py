@@ -15,6 +15,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.api.calling import PRINCIPALS, Api
 from tests.quick import histories
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_generated_calls_are_answered_as_the_description_says(api: Api, mode: GenerationMode) -> None:

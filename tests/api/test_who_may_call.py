@@ -23,6 +23,8 @@ from countersign.domain.passkey import (
 )
 from countersign.store import RaisedFinding
 
+pytestmark = pytest.mark.slow
+
 OK = "ok"
 OF_ANYONE = {"GET /sign-in/issuers", "POST /sign-in/device", "POST /sign-in/refresh"}
 """Calls by which somebody becomes known; tried in `test_signing_in` and `test_sign_in_attacks`."""

@@ -17,6 +17,8 @@ from countersign.domain.refusals import Refused
 from countersign.domain.rule_texts import digests, folded
 from countersign.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 def meaning_of(store: Store) -> list[Finding]:
     check = MeaningCheck()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.cli.desk import Desk
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_whole_way_works_from_a_shell(desk: Desk) -> None:

@@ -17,6 +17,8 @@ from countersign.embedded.openbao import EmbeddedOpenBao
 from countersign.embedded.postgres import EmbeddedPostgres
 from countersign.embedded.processes import Child, NotReady, free_port
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 
 

@@ -36,6 +36,8 @@ from countersign.embedded.first_rules import CATALOG, DIRECTORY, write_first_rul
 from countersign.embedded.processes import free_port
 from countersign.embedded.stack import begin
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = ("alice", "bob", "erin")
 EXIT_AWAY = 7
 ROLE = "arn:aws:iam::111122223333:role/countersign-target-reports"

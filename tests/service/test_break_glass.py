@@ -34,6 +34,8 @@ from countersign.domain.request import Request
 from countersign.service.envelope_views import EnvelopeView
 from countersign.store import Store, emergency_tables, schema
 
+pytestmark = pytest.mark.slow
+
 REFUSED = (Refused, sa.exc.DBAPIError)
 DAY = 86400
 

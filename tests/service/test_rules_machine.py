@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.quick import histories, quick_world
@@ -23,6 +24,8 @@ from countersign.domain.lease import Cause, LeaseState
 from countersign.domain.refusals import Refused
 from countersign.domain.review import Decision
 from countersign.providers.fake import Crash, Fault
+
+pytestmark = pytest.mark.slow
 
 TOGGLED = (
     ("engineers", "alice"),

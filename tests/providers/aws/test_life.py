@@ -23,6 +23,8 @@ from countersign.domain.lease import Evidence, Sighting, Standing
 from countersign.providers.aws import AwsProvider
 from countersign.providers.base import Away, Declined, LeaseRef
 
+pytestmark = pytest.mark.slow
+
 DENIED = "AccessDenied"
 ROLE_NAME = "countersign-target-reports"
 ENDED = "CountersignEnded"

@@ -19,6 +19,8 @@ from countersign.domain.lease import Evidence, Standing
 from countersign.providers.base import Away, Credential, Declined, Issued, LeaseRef, OutcomeUnknown, Stray, Unfit
 from countersign.providers.vault import VaultProvider
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def provider(openbao_stack: Stack) -> Iterator[VaultProvider]:

@@ -248,9 +248,14 @@ class Apart:
             return [dict(row) for row in tx.facts(limit=10_000) if not types or row["type"] in types]
 
 
-def rules(issuer: LocalIssuer, signers: Signers, **signing: Any) -> dict[str, Any]:  # noqa: ANN401 - the table's values
+def rules(
+    issuer: LocalIssuer,
+    signers: Signers,
+    terms: dict[str, Any],
+    **signing: Any,  # noqa: ANN401 - the table's values
+) -> dict[str, Any]:
     """Return a catalog as two halves want it: rules and approvals are signed."""
-    trust = signers.trust(**({"signed_rules": True} | signing)) | {"issuer": [trusted(issuer)]}
+    trust = signers.trust(**({"signed_rules": True} | signing)) | {"issuer": [trusted(issuer, **terms)]}
     items = [
         entitlement(SIGNED, signature="required", draws=3),
         entitlement(PLAIN),
@@ -260,7 +265,13 @@ def rules(issuer: LocalIssuer, signers: Signers, **signing: Any) -> dict[str, An
 
 
 @contextmanager
-def running_apart(url: str, folder: Path, **signing: Any) -> Iterator[Apart]:  # noqa: ANN401 - the table's values
+def running_apart(
+    url: str,
+    folder: Path,
+    *,
+    terms: dict[str, Any] | None = None,
+    **signing: Any,  # noqa: ANN401 - the table's values
+) -> Iterator[Apart]:
     """Put both halves together over a migrated PostgreSQL."""
     clock, signers = Clock(), Signers()
     with serving(clock) as issuer:
@@ -269,7 +280,7 @@ def running_apart(url: str, folder: Path, **signing: Any) -> Iterator[Apart]:  #
             clock=clock,
             issuer=issuer,
             signers=signers,
-            catalog=rules(issuer, signers, **signing),
+            catalog=rules(issuer, signers, terms or {}, **signing),
             directory=directory(),
             memory=folder / "log-memory.json",
         )

@@ -434,3 +434,27 @@ def forge_leaf(apart: Apart, back: int) -> None:
         root=frontier.root(),
         frontier=frontier.encode(),
     )
+
+
+def test_an_issuer_s_word_on_groups_counts_as_it_was_signed_and_not_as_a_row_tells_it(
+    copied_postgres: str, tmp_path: Path
+) -> None:
+    terms = {"groups_claim": "groups", "groups": {"orders-owners": ["orders-leads"]}}
+    with running_apart(copied_postgres, tmp_path, terms=terms) as apart:
+        alice = apart.signed_in("alice", groups=[])
+        apart.signed_in("bob", groups=["orders-leads"])
+        request = apart.asked()
+        grant = apart.approved(request)
+        assert apart.draw(alice, apart.order(alice, grant, request.digest)).status_code == 200
+        # A newer word takes bob out of the group; the row that says so is changed back, and so is his own old token's time.
+        apart.clock.forward(seconds=1)
+        apart.signed_in("bob", groups=[])
+        row = apart.post(apart.order(alice, grant, request.digest), session=alice.session)
+        assert row["code"] == "approval-void"
+        apart.write("UPDATE group_words SET groups = '[\"orders-owners\"]' WHERE person = 'bob'")
+        with apart.people_store.read() as tx:
+            rules = apart.broker.office.rules.current(tx)
+        assert "orders-owners" in {group.id for group in rules.directory.groups.values() if "bob" in group.members}
+        row = apart.post(apart.order(alice, grant, request.digest), session=alice.session)
+        assert (row["code"], row["sealed"]) == ("approval-void", None)
+        assert len(apart.facts("lease.issued")) == 1

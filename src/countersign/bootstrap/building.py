@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from countersign import __version__
 from countersign.bootstrap.assembly import Running, assemble, follow_beat
 from countersign.bootstrap.beginning import configured_of, demand_nothing_stands
+from countersign.bootstrap.followed_apart import FollowedApart
 from countersign.bootstrap.founding import found_rules, open_founded_store, open_store
 from countersign.bootstrap.issuing_half import assemble_desk, assemble_issuing, desk_beats, issuing_beats
 from countersign.bootstrap.logkey import demand_log_key, log_signer
@@ -116,7 +117,7 @@ def build_people(settings: Settings) -> PeopleAlone:
         office=office,
         draws=DrawsApart(office=office),
         previews=make_previews(aws_region=settings.aws_region),
-        sources=(),
+        sources=FollowedApart(store),
         publication=Publication(office=office, evidence=Evidence(office=office, key=key), public=settings.log_public),
         followers=followers,
         troubles={},

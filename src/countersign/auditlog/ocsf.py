@@ -168,9 +168,8 @@ class Events:
 
     def _person(self, kind: str, subject: bytes, data: _Data) -> _Spelled:
         if kind in {"grant.opened", "lease.prepared"} and data.person:
-            if (
-                len(self._persons) >= _REMEMBERED
-            ):  # the older half is forgotten: to look for the oldest each time would take long
+            if len(self._persons) >= _REMEMBERED:
+                # The older half is forgotten: to look for the oldest each time would take long.
                 self._persons = dict(islice(self._persons.items(), _REMEMBERED // 2, None))
             self._persons[subject] = data.person.copy()
         if kind == "lease.dead":

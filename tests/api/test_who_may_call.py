@@ -92,7 +92,7 @@ GET /audit/findings                  | not-permitted | not-permitted | not-permi
 GET /events                          | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /findings                        | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok            | ok
 GET /retention/erasures              | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
-POST /retention/erasures             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | retention-holds | not-permitted | not-permitted | retention-holds
+POST /retention/erasures             | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
 POST /retention/erasures/{id}/approve | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-found     | not-permitted | not-permitted | not-found
 POST /findings/{id}/acknowledge      | not-found     | not-found     | not-found     | ok            | not-eligible  | ok            | ok            | not-found     | not-found     | not-eligible
 GET /followers                       | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | not-permitted | ok            | not-permitted | not-permitted | ok
@@ -389,7 +389,7 @@ CALLS: dict[str, Callable[[Api, str | None, Scene], httpx2.Response]] = {
     ),
     "GET /retention/erasures": lambda api, who, _: api.get(who, "/v1/retention/erasures"),
     "POST /retention/erasures": lambda api, who, _: api.post(
-        who, "/v1/retention/erasures", json={"before": MOMENT, "reason": "over"}
+        who, "/v1/retention/erasures", json={"before": "2010-01-01T00:00:00.000Z", "reason": "over"}
     ),
     "POST /retention/erasures/{id}/approve": lambda api, who, _: api.post(
         who, "/v1/retention/erasures/ers_aaaaaaaaaaaaaaaa/approve"

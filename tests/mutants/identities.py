@@ -58,9 +58,9 @@ MUTANTS = (
     broken(
         "a nonce of another sign-in",
         SIGN_IN,
-        (TOKENS, 'if nonce is None or not hmac.compare_digest(_text(said, "nonce") or "", nonce):', "if False:"),
+        (TOKENS, 'if nonce is None or not hmac.compare_digest(text_of(said, "nonce") or "", nonce):', "if False:"),
     ),
-    broken("a logout token signs in", SIGN_IN, (TOKENS, "elif BACK_CHANNEL in _events(said):", "elif False:")),
+    broken("a logout token signs in", SIGN_IN, (TOKENS, "elif BACK_CHANNEL in events_of(said):", "elif False:")),
     broken(
         "a state of another sign-in",
         SIGN_IN,

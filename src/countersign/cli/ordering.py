@@ -10,34 +10,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from countersign.bootstrap.clock import now
-from countersign.cli.client import Client, new_key
+from countersign.cli.client import Client
 from countersign.cli.failures import CommandFailed
-from countersign.cli.keeping import Kept, load
+from countersign.cli.keeping import Kept
 from countersign.cli.output import text_of
 from countersign.domain import device as devices
 from countersign.domain.order import DrawOrder, seal_context
 from countersign.service.sealed import NotSealed, unseal
 
-REQUIRED = "order-required"
 
+def ordered(client: Client, kept: Kept, grant_id: str, *, key: str) -> dict[str, Any]:
+    """Return what a draw gives that this machine's device key orders.
 
-def drawn(client: Client, grant_id: str) -> dict[str, Any]:
-    """Return what a draw gives: asked for plainly, and where only an order counts, ordered by this machine's device key.
+    Args:
+        client: the broker.
+        kept: of the session in which the order counts.
+        grant_id: under which is drawn.
+        key: idempotency key.
 
     Raises:
         CommandFailed: it is refused, or what came back is not for this draw.
     """
-    key = new_key()
-    try:
-        return client.post(f"/grants/{grant_id}/draw", key=key)
-    except CommandFailed as refused:
-        kept = load(client.url) if refused.code == REQUIRED else None
-        if kept is None:
-            raise
-    return _ordered(client, kept, grant_id, key=key)
-
-
-def _ordered(client: Client, kept: Kept, grant_id: str, *, key: str) -> dict[str, Any]:
     digest = text_of(client.get(f"/grants/{grant_id}"), "digest")
     device = Ed25519PrivateKey.from_private_bytes(devices.read(kept.device_key, size=devices.KEY_BYTES) or b"")
     one_time = X25519PrivateKey.generate()

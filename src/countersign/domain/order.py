@@ -13,6 +13,7 @@ from typing import Any
 
 from countersign.domain.canonical import canonical, digest
 from countersign.domain.device import KEY_BYTES, RANDOM_BYTES, read
+from countersign.domain.order_refusals import OrderVoid
 from countersign.domain.timestamps import NotATime, spell
 from countersign.domain.timestamps import read as read_time
 
@@ -67,9 +68,18 @@ class DrawOrder:
         """Return the bytes that the device signs."""
         return LABEL.encode("ascii") + b"\n" + canonical(self.statement())
 
-    def is_fresh(self, now: datetime) -> bool:
-        """Say whether it was given just now."""
-        return abs(now - self.at) <= FRESH
+    def demand_fresh(self, now: datetime) -> None:
+        """Demand that it was given just now.
+
+        Raises:
+            OrderVoid: it was given at another time.
+        """
+        if abs(now - self.at) > FRESH:
+            raise OrderVoid(
+                f"the order was given at another time than now, by more than {FRESH.total_seconds():.0f} s",
+                rule="an order is given for now",
+                hint="draw again; if it stays, compare your clock",
+            )
 
 
 def read_order(said: Mapping[str, Any]) -> DrawOrder:

@@ -96,6 +96,7 @@ class DrawsApart:
         order = signed.order
         try:
             with self.office.store.begin() as tx:
+                order.demand_fresh(tx.now)  # what the other half would take for somebody's attempt is not passed on
                 tx.post_order(
                     order=order.id, said=order.statement(), signature=signed.signature, session=session, key=key
                 )
@@ -133,7 +134,7 @@ class DrawsApart:
 
 def _refusal(said: Mapping[str, Any]) -> Refused:
     """Return what the issuing half said as the refusal that it was."""
-    known = {kind.code: kind for kind in _kinds(Refused)}
+    known = {kind.code: kind for kind in _kinds(Refused) if kind is not Refused}
     kind = known.get(str(said.get("code")), IssuerAway)
     parts = {name: str(said[name]) for name in ("rule", "hint", "field") if said.get(name) is not None}
     return kind(str(said.get("detail", "the half that issues refused without a reason")), **parts)

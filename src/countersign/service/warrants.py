@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from countersign.domain import device as devices
 from countersign.domain.grant import Grant
 from countersign.domain.issuer import GroupWord, Issuer
-from countersign.domain.order import FRESH, SIGNATURE_BYTES, DrawOrder, NotAnOrder, read_order
+from countersign.domain.order import SIGNATURE_BYTES, DrawOrder, NotAnOrder, read_order
 from countersign.domain.order_facts import OrderAccepted
 from countersign.domain.order_refusals import ApprovalUnsigned, OrderVoid, RulesUnsigned
 from countersign.domain.people import Principal
@@ -191,12 +191,7 @@ def _fresh(posted: Posted, now: datetime) -> DrawOrder:
         raise OrderVoid(f"that is no draw order: {error}", rule="a draw order has one form") from error
     if order.id != posted.id:
         raise OrderVoid("the order bears another order's name", rule="an order is named by what it says")
-    if not order.is_fresh(now):
-        raise OrderVoid(
-            f"the order was given at another time than now, by more than {FRESH.total_seconds():.0f} s",
-            rule="an order is given for now",
-            hint="draw again; if it stays, compare your clock",
-        )
+    order.demand_fresh(now)
     return order
 
 

@@ -100,7 +100,7 @@ def copy_of_the_schema(request: pytest.FixtureRequest, path: Path) -> str:
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
         return f"sqlite:///{path}"
-    return str(request.getfixturevalue("copied_postgres"))
+    return _create(request.getfixturevalue("postgres"), template=request.getfixturevalue("migrated_postgres"))
 
 
 @pytest.fixture

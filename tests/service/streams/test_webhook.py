@@ -95,6 +95,17 @@ def test_what_is_not_taken_is_posted_again_for_ever_and_nothing_passes_it(world:
         assert all(post.verifies() for post in inbox.posts)
 
 
+def test_a_receiver_that_takes_nothing_delays_no_other(world: World) -> None:
+    world.granted()
+    with receiving() as away, receiving() as well:
+        away.answer = lambda _: 503
+        destination = Destination(url=well.url)
+        other = Webhook(receiver=Receiver(name="other", destination=destination, secret=SECRET, clock=world.clock))
+        world.follow(webhook(world, away), other)
+        assert [post.index for post in well.posts] == list(range(size_of(world)))
+        assert [post.index for post in away.posts] == [0]
+
+
 def test_errors_name_the_host_and_neither_the_path_nor_what_was_said(world: World) -> None:
     with receiving() as inbox:
         inbox.answer = lambda _: 418

@@ -56,6 +56,20 @@ def test_refusals_have_their_codes(shared_desk: Desk, who: str | None, args: lis
     assert (ran.out == "") is bool(code)
 
 
+@pytest.mark.parametrize(
+    "args", [["no-such", "--json"], ["request", "--json"], ["request", "a", "--for", "x", "--json"]]
+)
+def test_a_wrong_command_line_is_told_like_every_other_failure(shared_desk: Desk, args: list[str]) -> None:
+    for given in (args, args[:-1]):
+        ran = shared_desk.run("alice", *given)
+        assert (ran.code, ran.out) == (2, "")
+        if given is args:
+            told = json.loads(ran.err)["error"]
+            assert (told["code"], told["exit_code"], told["next"].endswith("--help")) == ("usage", 2, True)
+        else:
+            assert (ran.err.startswith("countersign: "), "(usage)\n  next:" in ran.err) == (True, True)
+
+
 def test_a_broker_that_is_not_there_is_seven_and_a_missing_address_is_usage(desk: Desk) -> None:
     away = desk.process("alice", "ls", COUNTERSIGN_URL="http://127.0.0.1:9")
     assert (away.code, away.out) == (7, "")

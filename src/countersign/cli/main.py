@@ -12,7 +12,8 @@ from types import MappingProxyType
 import click
 
 from countersign import __version__
-from countersign.cli.failures import CommandFailed, Exit
+from countersign.cli.failures import CommandFailed, Exit, usage
+from countersign.cli.output import Output
 from countersign.cli.pipes import flush, put
 
 _PLACE = "countersign.cli.commands"
@@ -166,8 +167,11 @@ def _run(arguments: Sequence[str]) -> int:
     except CommandFailed as failed:
         put("\n".join(failed.lines()), sys.stderr)
         return int(failed.exit_code)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        return asked.exit_code
     except click.ClickException as wrong:
-        wrong.show()
+        Output(as_json="--json" in arguments).failure(_misused(wrong))
         return wrong.exit_code
     except (KeyboardInterrupt, click.Abort):
         put("interrupted", sys.stderr)
@@ -178,6 +182,12 @@ def _run(arguments: Sequence[str]) -> int:
     except Exception as fault:  # noqa: BLE001 - the outermost handler: a fault of ours, told without its values
         return _tell(fault)
     return answer if isinstance(answer, int) else int(Exit.OK)
+
+
+def _misused(wrong: click.ClickException) -> CommandFailed:
+    """Return the failure for a command line that cannot be what was meant, as every other failure is told."""
+    where = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx is not None else "countersign"
+    return usage(wrong.format_message(), hint=f"{where} --help")
 
 
 def _tell(fault: Exception) -> int:

@@ -601,6 +601,30 @@ def test_bytes_that_say_nothing_are_named_and_the_replay_goes_on(leaf: bytes) ->
     ]
 
 
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("lease.dead", {"lateness_ms": "9" * 30}),
+        ("lease.prepared", {"not_after": "9999-12-31T23:59:59.999Z", "backstop_at": "9999-12-31T23:59:59.999Z"}),
+        ("request.submitted", {"statement": nested(5000)}),
+    ],
+)
+def test_what_is_beyond_all_measure_is_named_and_does_not_end_the_replay(kind: str, change: dict[str, Any]) -> None:
+    check, log = MeaningCheck(), honest()
+    index = place(log, kind)
+    log[index]["data"] |= change
+    for at, row in enumerate(log):
+        check.feed(at, row)
+    assert index in {finding.index for finding in broken(check.finish())}
+
+
 def test_what_a_newer_broker_says_is_told_and_not_judged() -> None:
     check = MeaningCheck()
     for index in range(2):

@@ -15,6 +15,7 @@ from typing import Any
 
 from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning import MeaningCheck
+from countersign.auditlog.meaning.ledger import MALFORMED
 from countersign.auditlog.meaning.stories import LeaseStory, Stories
 from countersign.domain.timestamps import read, spell
 
@@ -121,7 +122,7 @@ class Replay(MeaningCheck):
         super().feed(index, fact)
         try:
             self._stories.feed(index, fact)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except MALFORMED:
             return
 
     def leases(self) -> dict[str, LeaseStory]:

@@ -14,7 +14,7 @@ from countersign.auditlog.meaning.counters import Counters
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.emergencies import Emergencies
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Severity, Thresholds
-from countersign.auditlog.meaning.ledger import Ledger, past
+from countersign.auditlog.meaning.ledger import MALFORMED, Ledger, past
 from countersign.auditlog.meaning.lives import Lives
 from countersign.auditlog.meaning.order import Order
 from countersign.auditlog.meaning.outside import Outside
@@ -184,7 +184,7 @@ class MeaningCheck:
                 self._ledger.at = fact["at"]
             for judge in self._judges.get(fact["type"], self._others):
                 judge(index, fact)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             self._ledger.broken(
                 index, "fact-shape", f"not what an entry of its type says: {type(error).__name__}: {error}"
             )
@@ -216,7 +216,7 @@ class MeaningCheck:
             self._judge_open()
             self._emergencies.finish()
             self._raised.finish(self._watching.found())
-        except (TypeError, ValueError) as error:
+        except MALFORMED as error:
             ledger.broken(0, "fact-shape", f"a time that is none: {error}")
         return sorted(ledger.findings, key=lambda finding: finding.index)
 

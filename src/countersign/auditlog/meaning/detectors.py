@@ -40,7 +40,7 @@ from countersign.auditlog.meaning.access import Access
 from countersign.auditlog.meaning.alarms import Alarms
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Thresholds
 from countersign.auditlog.meaning.habits import Habits
-from countersign.auditlog.meaning.ledger import moment
+from countersign.auditlog.meaning.ledger import MALFORMED, moment
 from countersign.auditlog.meaning.notebook import Notebook
 from countersign.auditlog.meaning.rulebooks import RULE_TYPES, Rulebooks
 
@@ -99,7 +99,7 @@ class Detectors:
         """Take the next fact and return what it shows. What does not say what facts of its type say is left to `check`."""
         try:  # noqa: SIM105 - costs nothing, and `suppress` a second in a million entries
             self._take(index, fact)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except MALFORMED:
             pass
         if not self._notebook.found:
             return ()

@@ -15,6 +15,8 @@ SKEW = timedelta(seconds=5)
 """How far an entry's time may lie behind the moment at which its act was judged: a transaction waited for its turn."""
 MOST_FINDINGS = 1000
 LATELY = 10_000
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What judging raises of a fact that is not as facts of its type are: also of a time or a number beyond all measure."""
 
 
 @dataclass(slots=True)

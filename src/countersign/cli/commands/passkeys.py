@@ -32,8 +32,8 @@ def ls(session: Session) -> None:
     for item in answer.get("items") or []:
         key = item.get("passkey", {})
         voice = ", vouches" if key.get("vouches") else ""
-        # Only a first key has nobody's word and no enrolment that anybody could read out.
-        founded = item.get("fingerprint") is None
+        # What counts, or counted, on nobody's word is a first key, whether or not it was shown before it became one.
+        founded = item.get("state") in {"enrolled", "removed"}
         vouched = ", ".join(item.get("vouched_by") or []) or ("the genesis" if founded else "nobody yet")
         line = f"{item.get('id')}  {key.get('person')}  {item.get('state')}{voice}  by {vouched}"
         session.out.line(line if item.get("fingerprint") is None else f"{line}  {item['fingerprint']}")

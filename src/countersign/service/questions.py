@@ -20,7 +20,7 @@ from countersign.providers.base import Preview
 from countersign.service.judgement import standing_of
 from countersign.service.office import Office
 from countersign.service.rules import Rules
-from countersign.service.sight import knows_of, may_see, sees_all, signs_for, visible_request
+from countersign.service.sight import knows_of, sees_all, signs_for, visible_grant, visible_lease, visible_request
 from countersign.service.submission import Submissions
 from countersign.store import Tx
 
@@ -83,11 +83,7 @@ class Questions:
         """
         with self.office.store.read() as tx:
             rules = self.office.rules.current(tx)
-            grant = tx.grant(grant_id)
-            if grant is None or not may_see(
-                tx, principal, rules, request_id=grant.request_id, owner=grant.person, entitlement=grant.entitlement
-            ):
-                raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
+            grant = visible_grant(tx, principal, rules, grant_id)
             return grant, tx.leases(grant_id=grant.id)
 
     def list_grants(self, principal: Principal, *, after: str | None, limit: int) -> list[tuple[Grant, list[Lease]]]:
@@ -104,13 +100,7 @@ class Questions:
             NotFound: none such, or the caller is a stranger to it.
         """
         with self.office.store.read() as tx:
-            rules = self.office.rules.current(tx)
-            lease = tx.lease(lease_id)
-            if lease is None or not may_see(
-                tx, principal, rules, request_id=lease.request_id, owner=lease.person, entitlement=lease.entitlement
-            ):
-                raise NotFound(f"there is no lease {lease_id[:20]!r} for you")
-            return lease
+            return visible_lease(tx, principal, self.office.rules.current(tx), lease_id)
 
     def list_leases(self, principal: Principal, *, after: str | None, limit: int) -> list[Lease]:
         """Return leases that concern the caller, newest first."""

@@ -13,7 +13,6 @@ from countersign.domain.refusals import (
     AlreadyReviewed,
     Invalid,
     NotEligible,
-    NotFound,
     NotYours,
     SelfReview,
     WrongDigest,
@@ -28,7 +27,7 @@ from countersign.service.granting import open_grant, refuse_author
 from countersign.service.judgement import demand_reachable, standing_of
 from countersign.service.office import Office, refuse_if_stopped, remember, replayed
 from countersign.service.rules import Rules
-from countersign.service.sight import may_see
+from countersign.service.sight import visible_request
 from countersign.service.signatures import demand_signature, is_required, take_signature
 from countersign.service.submission import Ask, Submissions
 from countersign.store import Tx
@@ -71,7 +70,7 @@ class Requests:
             if before is not None and (known := tx.request(before)) is not None:
                 return known
             rules = self.office.rules.current(tx)
-            denied = self._seen(tx, principal, rules, request_id, lock=True)
+            denied = visible_request(tx, principal, rules, request_id, lock=True)
             if denied.person != principal.person:
                 raise NotYours(f"{denied.id} was made by someone else", rule="only the requester takes a counter up")
             rules.directory.demand(principal, Role.REQUESTER)
@@ -114,7 +113,7 @@ class Requests:
         """
         with self.office.attempt(principal, act=decision.value, subject=request_id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
-            request = self._seen(tx, principal, rules, request_id, lock=True)
+            request = visible_request(tx, principal, rules, request_id, lock=True)
             entitlement = rules.pinned(request.entitlement, request.rule_digest)
             groups = self._demand_reviewer(principal, request, entitlement, rules)
             if digest != request.digest:
@@ -182,7 +181,7 @@ class Requests:
             NotFound: none such, or the caller is a stranger to it.
         """
         with self.office.store.read() as tx:
-            return self._seen(tx, principal, self.office.rules.current(tx), request_id, lock=False)
+            return visible_request(tx, principal, self.office.rules.current(tx), request_id)
 
     def withdraw(self, principal: Principal, request_id: str) -> Request:
         """Take a pending request back.
@@ -191,7 +190,7 @@ class Requests:
             NotYours, NotFound, WrongState: as the request stands to the principal.
         """
         with self.office.attempt(principal, act="withdraw", subject=request_id), self.office.store.begin() as tx:
-            request = self._seen(tx, principal, self.office.rules.current(tx), request_id, lock=True)
+            request = visible_request(tx, principal, self.office.rules.current(tx), request_id, lock=True)
             if request.person != principal.person:
                 raise NotYours(f"{request.id} was made by someone else", rule="only the requester withdraws")
             return decide_request(tx, request, RequestEvent.WITHDRAW, actor=principal.person)
@@ -232,14 +231,6 @@ class Requests:
                 duration_s=int(counter.duration.total_seconds()),
             )
         )
-
-    def _seen(self, tx: Tx, principal: Principal, rules: Rules, request_id: str, *, lock: bool) -> Request:
-        request = tx.request(request_id, lock=lock)
-        if request is None or not may_see(
-            tx, principal, rules, request_id=request.id, owner=request.person, entitlement=request.entitlement
-        ):
-            raise NotFound(f"there is no request {request_id[:20]!r} for you")
-        return request
 
     def _demand_reviewer(
         self, principal: Principal, request: Request, entitlement: Entitlement, rules: Rules

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from countersign.domain.entitlement import Entitlement
+from countersign.domain.grant import Grant
+from countersign.domain.lease import Lease
 from countersign.domain.people import Principal, Role
 from countersign.domain.refusals import NotFound
 from countersign.domain.request import Request
@@ -43,13 +45,13 @@ def may_see(tx: Tx, principal: Principal, rules: Rules, *, request_id: str, owne
     )
 
 
-def visible_request(tx: Tx, principal: Principal, rules: Rules, request_id: str) -> Request:
-    """Return a request to somebody who may know of it.
+def visible_request(tx: Tx, principal: Principal, rules: Rules, request_id: str, *, lock: bool = False) -> Request:
+    """Return a request to somebody who may know of it, and with `lock` hold its row until the transaction ends.
 
     Raises:
         NotFound: none such, or the caller is a stranger to it; which of the two is not told.
     """
-    request = tx.request(request_id)
+    request = tx.request(request_id, lock=lock)
     if request is None or not may_see(
         tx, principal, rules, request_id=request.id, owner=request.person, entitlement=request.entitlement
     ):
@@ -57,10 +59,39 @@ def visible_request(tx: Tx, principal: Principal, rules: Rules, request_id: str)
     return request
 
 
+def visible_grant(tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> Grant:
+    """Return a grant to somebody who may know of it.
+
+    Raises:
+        NotFound: as `visible_request`.
+    """
+    grant = tx.grant(grant_id)
+    if grant is None or not _came_of_his(tx, principal, rules, grant):
+        raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
+    return grant
+
+
+def visible_lease(tx: Tx, principal: Principal, rules: Rules, lease_id: str) -> Lease:
+    """Return a lease to somebody who may know of it.
+
+    Raises:
+        NotFound: as `visible_request`.
+    """
+    lease = tx.lease(lease_id)
+    if lease is None or not _came_of_his(tx, principal, rules, lease):
+        raise NotFound(f"there is no lease {lease_id[:20]!r} for you")
+    return lease
+
+
+def _came_of_his(tx: Tx, principal: Principal, rules: Rules, made: Grant | Lease) -> bool:
+    return may_see(tx, principal, rules, request_id=made.request_id, owner=made.person, entitlement=made.entitlement)
+
+
 def knows_of(tx: Tx, principal: Principal, rules: Rules, subject: str) -> bool:
     """Say whether a principal may know of what a request, grant or lease by this id is about; nothing else is known to him."""
     thing = tx.request(subject) or tx.grant(subject) or tx.lease(subject)
     if thing is None:
         return False
-    request_id = thing.id if isinstance(thing, Request) else thing.request_id
-    return may_see(tx, principal, rules, request_id=request_id, owner=thing.person, entitlement=thing.entitlement)
+    if isinstance(thing, Request):
+        return may_see(tx, principal, rules, request_id=thing.id, owner=thing.person, entitlement=thing.entitlement)
+    return _came_of_his(tx, principal, rules, thing)

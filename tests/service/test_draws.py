@@ -151,6 +151,17 @@ def test_a_request_edited_in_the_database_is_refused_by_its_trigger_and_without_
     assert not world.provider.target.issued
 
 
+def test_a_digest_in_the_database_that_is_not_the_record_s_own_gives_nothing(world: World) -> None:
+    grant = world.granted()
+    with world.store.begin() as tx:
+        on = "" if world.store.is_embedded else " ON requests"
+        tx._connection.execute(sa.text(f"DROP TRIGGER requests_pinned{on}"))
+        tx._connection.execute(sa.update(schema.requests).values(digest="f" * 64))
+    with pytest.raises(ApprovalVoid):
+        world.draw(grant)
+    assert not world.provider.target.issued
+
+
 def test_a_grant_inserted_without_an_approval_gives_nothing(world: World) -> None:
     request = world.ask()
     with world.store.begin() as tx:

@@ -79,7 +79,7 @@ def test_an_honest_log_verifies() -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-@histories(ci=250, nightly=10_000)
+@histories(ci=500, nightly=10_000)
 def test_no_clean_random_log_raises_an_alarm(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seeded history, no secret
     moment, entries = START, []

@@ -145,5 +145,5 @@ def test_the_printed_messages_are_the_real_ones() -> None:
     file["entitlement"][1]["delivery"] = "mail"
     with pytest.raises(ConfigError) as caught:
         parse_catalog(file)
-    (printed,) = blocks("catalog.md", "text")
+    printed, _rehearsed = blocks("catalog.md", "text")
     assert printed.splitlines() == str(caught.value).splitlines()

@@ -17,7 +17,7 @@ from tests.quick import quick_world
 
 from countersign.auditlog.bulk import verify_directory
 from countersign.auditlog.checkpoint import Checkpoint, sign_checkpoint
-from countersign.auditlog.leaf import Fact, spelled
+from countersign.auditlog.leaf import Entry, Fact, spelled
 from countersign.auditlog.meaning import MeaningCheck, tiles
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.notebook import Notebook
@@ -25,6 +25,7 @@ from countersign.auditlog.meaning.watching import Along, Beside
 from countersign.auditlog.merkle import leaf_hash, root_of
 from countersign.auditlog.signer import Ed25519Signer
 from countersign.auditlog.tiles import LogDirectory, write_directory
+from countersign.auditlog.verify import verify_entries
 from countersign.domain.refusals import SelfReview
 from countersign.service.detecting import Detecting
 
@@ -95,6 +96,26 @@ def test_a_verification_with_detectors_beside_says_the_same(
         reports.append((check.joined(report), check.finish()))
     assert reports[0] == reports[1]
     assert {finding.code for finding in reports[0][1]} == ({"finding-missing"} if withheld else set())
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_clock_that_was_set_back_is_named_in_tiles_as_in_an_export(
+    *, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    monkeypatch.setattr(tiles, "WORTH_IT", 0)
+    log[-2]["at"] = f"2020{log[-2]['at'][4:]}"
+    leaves = [spelled(row) for row in log]
+    made = Checkpoint(origin=SIGNER.name, size=len(leaves), root=root_of([leaf_hash(leaf) for leaf in leaves]))
+    write_directory(tmp_path, leaves, sign_checkpoint(made, [SIGNER]))
+    check, folder = MeaningCheck(), LogDirectory(tmp_path)
+    report = verify_directory(folder, checkpoints=[], verifiers=[SIGNER.verifier()], spelling=True)
+    tiles.replay_directory(folder, report.size, check, processes=processes)
+    named = [(each.index, each.code) for each in check.joined(report).failures if each.code == "time-backwards"]
+    assert named == [(len(log) - 2, "time-backwards")]
+    entries = [Entry(index=index, leaf=leaf, leaf_hash=leaf_hash(leaf)) for index, leaf in enumerate(leaves)]
+    by_entry = MeaningCheck()
+    exported = by_entry.joined(verify_entries(entries, head=None, checkpoints=[], verifiers=[], reader=by_entry))
+    assert [(each.index, each.code) for each in exported.failures if each.code == "time-backwards"] == named
 
 
 def test_a_membership_that_was_removed_takes_nothing_else_from_its_person(log: Log) -> None:

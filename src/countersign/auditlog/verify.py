@@ -23,7 +23,8 @@ hash, is caught by a checkpoint that somebody kept.
 | `tile-format` | first covered | a tile is missing or of another length (`verify_directory`) |
 
 `verify_entries` checks all of it except the last three. `verify_directory` in `bulk` checks bytes, tiles, tree and
-checkpoints, and on demand how leaves are spelled (`leaf-format`), but no times (`time-backwards`), and knows no head.
+checkpoints, and on demand how leaves are spelled (`leaf-format`), and knows no head; times (`time-backwards`) are judged there
+by who replays what the leaves say (`meaning`).
 """
 
 from __future__ import annotations
@@ -33,14 +34,11 @@ from datetime import timedelta
 from typing import Protocol
 
 from countersign.auditlog.anchors import Anchors, Head
+from countersign.auditlog.clock import TOLERANCE, Clock
 from countersign.auditlog.leaf import Entry, Fact, NotALeaf, read_fact
 from countersign.auditlog.merkle import Frontier, leaf_hash, node_hash
 from countersign.auditlog.note import Verifier
 from countersign.auditlog.report import Findings, Report
-from countersign.domain.timestamps import read
-
-TOLERANCE = timedelta(seconds=1)
-"""How far `at` may run backwards: writers' clocks differ a little, and a reset of more than this is an event."""
 
 NodeLookup = Callable[[int, int], bytes | None]
 """Stored hash of node (level, index), where level 0 holds leaf hashes; None where none is stored."""
@@ -86,7 +84,7 @@ def verify_entries(
     findings = Findings()
     anchors = Anchors(head=head, checkpoints=checkpoints, verifiers=verifiers, findings=findings, handovers=handovers)
     growth = _Growth(anchors)
-    place, clock = _Place(findings), _Clock(findings, tolerance)
+    place, clock = _Place(findings), Clock(tolerance)
     inner = _Nodes(findings, nodes) if nodes else None
     for entry in entries:
         place.check(entry.index)
@@ -102,7 +100,8 @@ def verify_entries(
             if reader:
                 reader.take(entry.index, entry.leaf)
         else:
-            clock.check(entry.index, fact["at"])
+            if back := clock.back(fact["at"]):
+                findings.add(entry.index, "time-backwards", back)
             if reader:
                 reader.feed(entry.index, fact)
         if inner:
@@ -149,22 +148,6 @@ class _Place:
         elif index < self._expected:
             self._findings.add(index, "index-order", f"entry {index} stands where {self._expected} is due")
         self._expected = max(index, self._expected - 1) + 1
-
-
-class _Clock:
-    """Times do not run backwards. One step back is one failure: what follows is measured from there."""
-
-    def __init__(self, findings: Findings, tolerance: timedelta) -> None:
-        self._findings = findings
-        self._tolerance = tolerance
-        self._latest = ""
-
-    def check(self, index: int, at: str) -> None:
-        if at >= self._latest:  # their one spelling sorts as the times do
-            self._latest = at
-        elif (step := read(self._latest) - read(at)) > self._tolerance:
-            self._findings.add(index, "time-backwards", f"{read(at)} lies {step} before the latest time seen")
-            self._latest = at
 
 
 class _Nodes:

@@ -48,6 +48,7 @@ that grows with what is open, not with the log. `broken` makes a log fail; the r
 | `finding-missing` (broken, high) | what shows it | not raised, though later ones were; or not within an hour |
 | `finding-unknown`, `finding-own` | acknowledgement | of nothing that was raised; by somebody whom it names |
 | `fact-shape`, `leaf-format` | the entry | it does not say what entries of its type say |
+| `time-backwards` | the entry | it says an earlier time than one before it, as `verify` judges it |
 | `emergency-unreviewed` (high) | break-glass | the word on it afterwards is overdue |
 | `overdue` (high), `late` (high, medium) | lease | not dead in time, told by the log itself |
 | `anomaly`, `clock-step` (high) | the entry | a provider holds what the log does not explain; the clock disagreed |

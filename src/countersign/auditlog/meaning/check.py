@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from countersign.auditlog.clock import Clock
 from countersign.auditlog.leaf import KEYS, Fact, NotALeaf, fact_of, read_fact
 from countersign.auditlog.meaning.approvals import Approvals
 from countersign.auditlog.meaning.automatic import Automatic
@@ -74,6 +75,7 @@ class MeaningCheck:
     def __init__(self, thresholds: Thresholds = DEFAULT, *, genesis: Genesis | None = None) -> None:
         self.thresholds = thresholds
         self._ledger = ledger = Ledger(thresholds=thresholds)
+        self._clock = Clock()
         approvals, lives = Approvals(ledger=ledger), Lives(ledger=ledger)
         order, emergencies = Order(ledger=ledger), Emergencies(ledger=ledger)
         counters, rules = Counters(ledger=ledger), Rulebooks(ledger=ledger)
@@ -180,8 +182,11 @@ class MeaningCheck:
     def feed(self, index: int, fact: Fact) -> None:
         """Take the next fact, as the JSON of its leaf."""
         try:
-            if fact["at"] > self._ledger.at:  # noqa: PLR1730 - the call of max would be made for every entry
-                self._ledger.at = fact["at"]
+            at = fact["at"]
+            if at > self._ledger.at:  # noqa: PLR1730 - the call of max would be made for every entry
+                self._ledger.at = at
+            if back := self._clock.back(at):
+                self._ledger.broken(index, "time-backwards", back)
             for judge in self._judges.get(fact["type"], self._others):
                 judge(index, fact)
         except MALFORMED as error:

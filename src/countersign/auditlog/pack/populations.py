@@ -42,6 +42,8 @@ POPULATIONS: tuple[tuple[str, str], ...] = (
     ("clock", "clock."),
     ("clock", "checkpoint."),
     ("reads and exports by auditors", "audit."),
+    ("texts that were erased", "erasure."),
+    ("texts that were erased", "texts."),
 )
 """Populations by the beginning of their types; what fits none is counted as `others`."""
 

@@ -8,6 +8,7 @@ import io
 import json
 import multiprocessing
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +186,22 @@ def flipped(raw: bytes) -> bytes:
         (and_the_manifest("index.html", lambda raw: raw.replace(b"bob", b"eve")), "pack-report"),
         (and_the_manifest("openings.json", lambda _: b'{"2":{"reason":{"salt":"00","text":"other"}}}'), "pack-text"),
         (and_the_manifest("openings.json", lambda _: b'{"x":{"reason":{}}}'), "pack-text"),
+        (and_the_manifest("openings.json", lambda _: b'{"5":[]}'), "pack-text"),
+        (and_the_manifest("log.vkey", lambda _: b"\xff\xfe"), "pack-file"),
+        (and_the_manifest("log.vkey", lambda _: Ed25519Signer.generate(SIGNER.name).verifier().vkey().encode()), "pack-file"),
+        (lambda files: files.pop("log.vkey"), "pack-file"),
+        (lambda files: files.update({"log/README.html": b"all is well"}), "pack-file"),
+        (lambda files: files.update({"log/handovers/more": b"all is well"}), "pack-file"),
+        (lambda files: files.update({"log/../index.html": b"all is well"}), "pack-format"),
+        (lambda files: files.update({"reconciliation/../index.html": b"all is well"}), "pack-format"),
+        (lambda files: files.update({"/index.html": b"all is well"}), "pack-format"),
+        (lambda files: files.update({"log\\index.html": b"all is well"}), "pack-format"),
+        (changed("openings.json", lambda _: b"[]"), "pack-format"),
+        (changed("manifest.json", said(files=[])), "pack-format"),
+        (changed("manifest.json", said(files={"index.html": None})), "pack-format"),
+        (changed("manifest.json", said(program="9")), "pack-format"),
+        (changed("manifest.json", said(reviewed_by="somebody")), "pack-report"),
+        (changed("manifest.json", lambda raw: raw.replace(b'"version": "', b'"version": "9')), "pack-report"),
     ],
 )  # fmt: skip
 def test_every_change_of_a_pack_is_named(tamper: Callable[[dict[str, bytes]], object], code: str) -> None:
@@ -193,6 +210,39 @@ def test_every_change_of_a_pack_is_named(tamper: Callable[[dict[str, bytes]], ob
     report = checked(files)
     assert not report.ok
     assert code in {failure.code for failure in report.failures}, report.failures
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        lambda raw: b"<h1>all is well</h1>" + raw,
+        lambda raw: raw[:-2] + b"\x0b\x00all is well",
+        lambda raw: in_the_index(raw, 8, b"\x01\x00"),
+        lambda raw: in_the_index(raw, 10, b"\x63\x00"),
+        lambda raw: in_the_index(raw, 42, b"\x00\x00\x00\x00"),
+    ],
+    ids=["a page before it", "a comment", "enciphered", "packed otherwise", "one file over another"],
+)
+def test_an_archive_that_others_would_unpack_as_something_else_is_no_pack(bent: Callable[[bytes], bytes]) -> None:
+    report = verify_pack(io.BytesIO(bent(packed(source_of()).getvalue())), verifiers=[KEY])
+    assert [failure.code for failure in report.failures] == ["pack-format"]
+
+
+def in_the_index(raw: bytes, at: int, other: bytes) -> bytes:
+    """Change what the archive's own index says of its last file."""
+    place = raw.rindex(b"PK\x01\x02") + at
+    return raw[:place] + other + raw[place + len(other) :]
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "log.vkey", "index.html", "log/checkpoint", "log/tile/entries/000.p/75"]
+)
+def test_a_file_whose_packed_bytes_are_garbled_is_named_whichever_it_is(name: str) -> None:
+    raw = packed(source_of()).getvalue()
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        start = archive.getinfo(name).header_offset + 30 + len(name)
+    report = verify_pack(io.BytesIO(raw[:start] + b"\xff" * 20 + raw[start + 20 :]), verifiers=[KEY])
+    assert any(name in failure.detail for failure in report.failures)
 
 
 def test_a_pack_of_a_forged_log_that_is_signed_anew_fails_by_the_key_and_by_what_it_means() -> None:

@@ -242,10 +242,13 @@ class LogDirectory:
     def _either(self, tile: Tile) -> tuple[bytes, int]:
         try:
             return self._read(tile.path()), tile.width
-        except BadTile:
+        except BadTile as unread:
             if tile.width == WIDTH:
                 raise
-            return self._read(tile.full().path()), WIDTH
+            try:
+                return self._read(tile.full().path()), WIDTH
+            except BadTile:
+                raise unread from None
 
     def _read(self, path: str) -> bytes:
         try:

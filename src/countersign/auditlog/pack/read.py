@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -19,6 +17,15 @@ from countersign.auditlog.note import NotAKey, NoteRefused, Verifier, read_vkey
 from countersign.auditlog.openings import check_opening
 from countersign.auditlog.pack import reconciled as reconciliation
 from countersign.auditlog.pack.archive import LOG
+from countersign.auditlog.pack.opened import (
+    UNREADABLE,
+    Manifest,
+    ZippedLog,
+    digest_of,
+    open_archive,
+    read_document,
+    read_small,
+)
 from countersign.auditlog.pack.program import program_digest
 from countersign.auditlog.pack.reconciled import RECONCILED
 from countersign.auditlog.pack.selection import Selection
@@ -26,10 +33,7 @@ from countersign.auditlog.pack.source import Opening, PackRefused
 from countersign.auditlog.pack.write import MANIFEST, write_pack
 from countersign.auditlog.proof import SUFFIX, LogProof, verify_proof
 from countersign.auditlog.report import Failure, Report
-from countersign.auditlog.tiles import HANDOVERS, WIDTH, BadTile, LogDirectory
-
-_LARGEST_SMALL = 64 << 20
-_AT_ONCE = 1 << 20
+from countersign.auditlog.tiles import WIDTH, BadTile
 
 
 def verify_pack(
@@ -56,7 +60,7 @@ def verify_pack(
     """
     try:
         pack = _Pack.opened(file)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+    except (*UNREADABLE, TypeError, AttributeError, OverflowError) as error:
         detail = f"not a pack: {type(error).__name__}: {error}"
         return Report(size=0, root=b"", failures=(Failure(index=None, code="pack-format", detail=detail),))
     check = check or MeaningCheck()
@@ -65,7 +69,9 @@ def verify_pack(
         for index, leaf in enumerate(pack.leaves(0, report.size)):
             check.read(index, leaf)
         report = check.joined(report)
-    wrong = [*pack.changed_files(), *pack.wrong_proofs(), *pack.wrong_texts(report.size), *pack.wrong_report(report)]
+    trusted = [*verifiers, *(change.verifier for change in report.keys)]
+    wrong = [*pack.changed_files(), *pack.strange_files(report), *pack.another_key(trusted), *pack.wrong_proofs()]
+    wrong += list(pack.wrong_texts(report.size)) or list(pack.wrong_report(report))  # its pages show the texts
     if reconciliation.holds_one(pack.archive):
         leases = reconciliation.leases_of(pack.leaves(0, report.size)) if meaning else None
         found = reconciliation.wrong_in(pack.archive, log=report, leases=leases)
@@ -73,55 +79,37 @@ def verify_pack(
     return replace(report, failures=(*report.failures, *wrong))
 
 
-@dataclass(frozen=True, slots=True)
-class _ZippedLog(LogDirectory):
-    """A log within an archive."""
-
-    archive: zipfile.ZipFile = field(kw_only=True)
-
-    def _read(self, path: str) -> bytes:
-        return _small(self.archive, f"{LOG}{path}")
-
-    def _handovers(self) -> list[str]:
-        below = f"{LOG}{HANDOVERS}/"
-        return sorted(name.removeprefix(below) for name in self.archive.NameToInfo if name.startswith(below))
-
-    def holds(self, tile: Any) -> bool:  # noqa: ANN401 - as the folder's
-        names = self.archive.NameToInfo
-        return any(f"{LOG}{one.path()}" in names for one in (tile, tile.full()))
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Pack:
     """An opened archive and what its manifest says."""
 
     archive: zipfile.ZipFile
-    manifest: dict[str, Any]
+    manifest: Manifest
     selection: Selection
-    openings: dict[str, dict[str, dict[str, str]]]
+    openings: dict[str, Any]
 
     @classmethod
     def opened(cls, file: IO[bytes]) -> _Pack:
-        archive = zipfile.ZipFile(file)
-        manifest = json.loads(_small(archive, MANIFEST))
+        archive = open_archive(file)
+        manifest = Manifest.of(read_document(archive, MANIFEST))
         return cls(
             archive=archive,
             manifest=manifest,
-            selection=Selection.of(manifest["selection"]),
-            openings=json.loads(_small(archive, "openings.json")),
+            selection=Selection.of(manifest.said["selection"]),
+            openings=read_document(archive, "openings.json"),
         )
 
     @property
-    def log(self) -> _ZippedLog:
-        return _ZippedLog(Path(), archive=self.archive)
+    def log(self) -> ZippedLog:
+        return ZippedLog(Path(), archive=self.archive)
 
     @property
     def checkpoint(self) -> str:
-        return _small(self.archive, f"{LOG}checkpoint").decode()
+        return read_small(self.archive, f"{LOG}checkpoint").decode("utf-8", "replace")
 
     @property
     def vkey(self) -> str:
-        return _small(self.archive, "log.vkey").decode()
+        return read_small(self.archive, "log.vkey").decode("utf-8", "replace")
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
         for at in range(start, end, WIDTH):
@@ -136,29 +124,41 @@ class _Pack:
 
     def changed_files(self) -> Iterator[Failure]:
         names = self.archive.namelist()
-        listed = self.manifest["files"]
+        listed = self.manifest.files
         there = {name for name in names if not name.startswith((LOG, RECONCILED)) and name != MANIFEST}
         if len(set(names)) != len(names):
             yield _wrong("pack-file", "a file stands twice in the archive")
         for name in sorted(there ^ listed.keys()):
             yield _wrong("pack-file", f"{name} is {'not listed' if name in there else 'missing'}")
         for name in sorted(there & listed.keys()):
-            said = listed[name]
-            if self._digest(name, int(said["bytes"])) != said["sha256"]:
+            size, said = listed[name]
+            if digest_of(self.archive, name, size) != said:
                 yield _wrong("pack-file", f"{name} was changed")
+
+    def strange_files(self, report: Report) -> Iterator[Failure]:
+        """Name what lies beside the log and is none of it; of a log that does not verify that is not known."""
+        for name in () if report.failures else self.log.strange(report.size):
+            yield _wrong("pack-file", f"{name} is no part of the log")
+
+    def another_key(self, trusted: Sequence[Verifier]) -> Iterator[Failure]:
+        """Hold the key that the pack names against those that are trusted, so that nobody takes another one from it."""
+        try:
+            if read_vkey(self.vkey.strip()) not in trusted:
+                yield _wrong("pack-file", "log.vkey holds a key that you do not trust")
+        except (NotAKey, BadTile):
+            yield _wrong("pack-file", "log.vkey holds no key")
 
     def wrong_proofs(self) -> Iterator[Failure]:
         try:
             key = read_vkey(self.vkey.strip())
-        except (NotAKey, KeyError, BadTile, UnicodeDecodeError):
-            yield _wrong("pack-file", "log.vkey holds no key")
-            return
+        except (NotAKey, BadTile):
+            return  # said already
         # The pack's own key: whether it is the right one, the checkpoint is asked with the keys that somebody brought along.
         for name in self.archive.namelist():
             if name.startswith("proofs/") and name.endswith(SUFFIX):
                 try:
-                    leaf = _small(self.archive, name.removesuffix(SUFFIX) + ".json")
-                    verify_proof(LogProof.decode(_small(self.archive, name)), leaf, log=key)
+                    leaf = read_small(self.archive, name.removesuffix(SUFFIX) + ".json")
+                    verify_proof(LogProof.decode(read_small(self.archive, name)), leaf, log=key)
                 except (ProofRefused, NoteRefused, ValueError, KeyError) as error:
                     yield _wrong("pack-proof", f"{name}: {error}")
 
@@ -172,7 +172,7 @@ class _Pack:
                     check_opening(str(said.get(name)), bytes.fromhex(each["salt"]), each["text"])
                     for name, each in found.items()
                 )
-            except (NotALeaf, BadTile, LookupError, TypeError, ValueError):
+            except (NotALeaf, BadTile, LookupError, TypeError, ValueError, AttributeError):
                 fits = False
             if not fits:
                 yield Failure(
@@ -181,10 +181,8 @@ class _Pack:
 
     def wrong_report(self, report: Report) -> Iterator[Failure]:
         """Make the report anew from the pack's own log, and compare every file of it."""
-        said = self.manifest["program"]["digest"]
-        if said != program_digest():
-            version = self.manifest["program"].get("version")
-            detail = f"written by another version of the program ({version}); install that one to compare"
+        if self.manifest.program != program_digest():
+            detail = f"written by another version of the program ({self.manifest.version}); install that one to compare"
             yield _wrong("pack-program", detail)
             return
         if report.failures:
@@ -192,46 +190,19 @@ class _Pack:
         try:
             with TemporaryFile(prefix="countersign-pack-") as again:
                 made = write_pack(self, self.selection, again)
-        except PackRefused as refused:
+        except (PackRefused, BadTile) as refused:
             yield _wrong("pack-report", str(refused))
             return
-        for name in ("origin", "size", "root", "seed", "selection", "files"):
-            if made[name] != self.manifest.get(name):
-                changed = sorted(_differing(made[name], self.manifest.get(name))) if name == "files" else [name]
+        said = self.manifest.said
+        for name in sorted(made.keys() | said.keys()):
+            if made.get(name) != said.get(name):
+                changed = sorted(_differing(made[name], said.get(name))) if name == "files" else [name]
                 yield _wrong("pack-report", f"made anew from this log, {', '.join(changed[:5])} would be otherwise")
-
-    def _digest(self, name: str, size: int) -> str:
-        """Digest a file, and no more of it than it should have."""
-        made, left = hashlib.sha256(), size + 1
-        try:
-            with self.archive.open(name) as member:
-                while left > 0 and (raw := member.read(min(_AT_ONCE, left))):
-                    made.update(raw)
-                    left -= len(raw)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError):
-            return "unreadable"
-        return made.hexdigest()
 
 
 def _differing(made: dict[str, Any], said: Any) -> Iterable[str]:  # noqa: ANN401 - whatever a manifest says
     there = said if isinstance(said, dict) else {}
     return (name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
-
-
-def _small(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a file of bounded size.
-
-    Raises:
-        BadTile: it is missing, cut or too large.
-    """
-    try:
-        with archive.open(name) as member:
-            raw = member.read(_LARGEST_SMALL + 1)
-    except (KeyError, zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        raise BadTile(f"{name} cannot be read: {error}") from error
-    if len(raw) > _LARGEST_SMALL:
-        raise BadTile(f"{name} is too large")
-    return raw
 
 
 def _wrong(code: str, detail: str) -> Failure:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +34,7 @@ from countersign.domain.refusals import (
 )
 from countersign.domain.request import Request
 from countersign.service.envelope_views import EnvelopeView
+from countersign.service.memory import LogMemory
 from countersign.store import Store, emergency_tables, schema
 
 pytestmark = pytest.mark.slow
@@ -510,3 +513,54 @@ def test_the_database_refuses_a_request_by_which_a_signer_would_open_his_envelop
     attempt(world.store, schema.requests.insert().values(**row | {"id": "req_yyyyyyyyyyyyyyyy", "person": "dave"}))
     with world.store.read() as tx:
         assert tx.times_opened(row["envelope_id"]) == 2
+
+
+def past_the_guards(world: World, table: str, statement: sa.Executable) -> None:
+    """Write as whoever owns the database can."""
+    with world.store.begin() as tx:
+        if world.store.is_embedded:
+            named = sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+            for trigger in list(tx._connection.execute(named, {"table": table}).scalars()):
+                tx._connection.exec_driver_sql(f'DROP TRIGGER "{trigger}"')
+        else:
+            tx._connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+        tx._connection.execute(statement)
+
+
+def test_a_revocation_of_an_envelope_that_is_hidden_in_the_database_still_holds(world: World) -> None:
+    view = envelope(world, "bob", "bob", "carol")
+    grant = grant_of(world, open_(world, view))
+    world.broker.envelopes.revoke(world.principal("bob"), view.envelope.id)
+    unrevoked = emergency_tables.envelopes.update().values(revoked_at=None, revoked_by=None)
+    past_the_guards(world, "envelopes", unrevoked)
+    with pytest.raises(ApprovalVoid, match="as the log has it"):
+        world.draw(grant, "nina")
+    assert not world.provider.target.live
+
+
+def test_an_envelope_opens_no_oftener_when_the_requests_that_opened_it_are_hidden(world: World) -> None:
+    view = envelope(world, "bob", "bob", "carol", uses=1)
+    grant = grant_of(world, open_(world, view))
+    world.draw(grant, "nina")
+    other = envelope(world, "bob", "bob", "carol", uses=1)
+    hidden = schema.requests.update().values(envelope_id=other.envelope.id)
+    past_the_guards(world, "requests", hidden)
+    past_the_guards(world, "after_reviews", emergency_tables.after_reviews.delete())
+    second = grant_of(world, open_(world, view))
+    with pytest.raises(ApprovalVoid, match="as the log has it"):
+        world.draw(second, "nina")
+
+
+def test_which_requests_opened_an_envelope_is_remembered_over_a_restart(world: World, tmp_path: Path) -> None:
+    view = envelope(world, "bob", "bob", "carol")
+    grant = grant_of(world, open_(world, view))
+    path = tmp_path / "memory.json"
+    for _ in range(2):
+        memory = LogMemory(path=path)
+        memory.wake(world.store)
+        memory.keep()
+    kept = json.loads(path.read_text())
+    assert list(kept["envelopes"]["openings"]) == [view.envelope.id]
+    path.write_text(json.dumps({name: value for name, value in kept.items() if name != "envelopes"}))
+    issuer = replace(world.issuing.issuer, memory=LogMemory(path=path))
+    assert issuer.draw(world.principal("nina"), grant).lease.grant_id == grant

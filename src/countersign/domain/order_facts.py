@@ -15,7 +15,7 @@ class OrderAccepted(Fact):
         lease: what was begun on it.
         digest: of the request that it names.
         device: the key that signed it.
-        proof: sha256 of the token by which an identity issuer bound that key to the person.
+        proof: of the token by which an identity issuer bound that key to the person, as in `SessionOpened`.
         seal_to: the key that the credential is sealed to.
     """
 

@@ -13,7 +13,7 @@ class SessionOpened(Fact):
 
     Attributes:
         kind: `web`, `cli` or `pipeline`.
-        proof: sha256 of the token that the issuer signed.
+        proof: sha256 of what the issuer signed: his token less the signature, which can be spelled in more than one way.
         device: the device key that the proof binds to the person; only for `cli`.
         behind: the persons who made a pipeline run.
         revision: the commit that it runs on, by the word of its CI.
@@ -36,7 +36,7 @@ class SessionEnded(Fact):
     """A session was ended: `cause` is `left`, `revoked`, `issuer` (back-channel logout), `disabled` or `reuse`.
 
     Attributes:
-        proof: sha256 of the token that had opened it, which opens and bears out nothing from now on.
+        proof: of the token that had opened it, as there; it opens and bears out nothing from now on.
     """
 
     type = "session.ended"

@@ -19,17 +19,17 @@ _TRIED = (
     "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
     "countersign show req_…                        # with bob's token: what would be given, and the digest",
     "countersign approve req_… --digest …          # with bob's token",
-    "countersign draw grt_…                        # with alice's token",
+    "countersign draw req_…                        # with alice's token",
     "export COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json   # signs what takes it: orders-db-repair",
-    "countersign return grt_…",
+    "countersign return req_…",
     "countersign request orders-db-write --for 5m --reason stuck --break-glass INC-1   # docs/break-glass.md plays here",
 )
 _TRIED_APART = (
     "countersign login                             # as alice, with her password: this machine's key then orders her draws",
     "countersign request orders-db-read --for 10m --reason 'order 1003 is stuck' --ticket OPS-1",
     "COUNTERSIGN_TOKEN=… COUNTERSIGN_SOFTWARE_PASSKEY=.countersign/passkeys/bob.json countersign approve req_…   # bob's",
-    "countersign draw grt_…                        # the other half judges it, and seals what it gives to this machine",
-    "countersign return grt_…",
+    "countersign draw req_…                        # the other half judges it, and seals what it gives to this machine",
+    "countersign return req_…",
 )
 """What to try first. In two halves approvals count that are signed, and draws that the requester's own device orders."""
 

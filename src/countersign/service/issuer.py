@@ -154,6 +154,7 @@ class Issuer:
             judged = judge_for_draw(tx, request, granted_digest=grant.request_digest, rules=rules)
             demand_as_approved(grant, request, judged.entitlement)
             self.memory.demand_opened(grant)
+            self.memory.demand_envelope_opened(tx, request)
             demand_in_time(prepared, request, judged.entitlement, now=tx.now)
             if warrant is not None:
                 warrant.judge(tx, grant, request, judged)

@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
@@ -22,9 +23,11 @@ from countersign.auditlog.merkle import Frontier, leaf_hash
 from countersign.domain.grant import Grant
 from countersign.domain.passkey_facts import PasskeyRemoved
 from countersign.domain.people_facts import PersonDisabled
-from countersign.domain.refusals import LogRewound, LogUnavailable
-from countersign.service import drawn, recent
+from countersign.domain.refusals import ApprovalVoid, LogRewound, LogUnavailable
+from countersign.domain.request import Request
+from countersign.service import drawn, opened, recent
 from countersign.service.drawn import DrawBook
+from countersign.service.opened import EnvelopeBook
 from countersign.service.recent import RecentPast
 from countersign.service.rules import Rules
 from countersign.store import Store, Tx
@@ -33,7 +36,7 @@ logger = structlog.get_logger(__name__)
 
 READ_AT_ONCE = 2000
 TAKES_AWAY = (PasskeyRemoved.type, PersonDisabled.type)
-_TOLD = tuple(ending_of(type_) for type_ in (*TAKES_AWAY, *drawn.TYPES, *recent.TYPES))
+_TOLD = tuple(ending_of(type_) for type_ in (*TAKES_AWAY, *drawn.TYPES, *recent.TYPES, *opened.TYPES))
 """How the leaves end that matter here: of all others not even the JSON is read."""
 
 
@@ -53,6 +56,7 @@ class LogMemory:
     _known: Frontier | None = None
     _passed: deque[Frontier] = field(default_factory=deque)
     _draws: DrawBook = field(default_factory=DrawBook)
+    _envelopes: EnvelopeBook = field(default_factory=EnvelopeBook)
     _lock: Lock = field(default_factory=Lock, repr=False)
     _waking: Lock = field(default_factory=Lock, repr=False)
     _writing: Lock = field(default_factory=Lock, repr=False)
@@ -127,6 +131,20 @@ class LogMemory:
         with self._lock:
             self._draws.demand_opened(grant)
 
+    def demand_envelope_opened(self, tx: Tx, request: Request) -> None:
+        """Demand that an envelope which a request opened, if it did, is not revoked and was not opened too often by the log.
+
+        Raises:
+            ApprovalVoid: a row about it was written, changed or removed.
+        """
+        if request.emergency is None or request.emergency.envelope is None:
+            return
+        envelope = tx.envelope(request.emergency.envelope)
+        if envelope is None:
+            raise ApprovalVoid(f"the envelope of {request.id} is gone", rule="what was signed is what is issued")
+        with self._lock:
+            self._envelopes.demand(envelope, request=request.id)
+
     def _begin(self, tx: Tx) -> Frontier:
         """Return where an earlier process left off, having read again what the grants that were open then need."""
         kept = None if self.path is None or not self.path.exists() else json.loads(self.path.read_text("ascii"))
@@ -136,6 +154,10 @@ class LogMemory:
         known, anchor = (Frontier.decode(bytes.fromhex(kept[name])) for name in ("frontier", "anchor"))
         self.gone |= frozenset(kept["gone"])
         self.recent.resume(kept.get("recent", {}))
+        if "envelopes" in kept:
+            self._envelopes.resume(**kept["envelopes"])
+        else:  # kept before envelopes were: all of the log is read once more
+            anchor = Frontier()
         self._passed, self._kept_size = deque([anchor]), known.size
         self._grown(tx, anchor, size=known.size, root=known.root())
         return known
@@ -147,7 +169,7 @@ class LogMemory:
             leaves = tx.leaves(start=grown.size, end=min(size, grown.size + READ_AT_ONCE))
             if not leaves:
                 break
-            gone |= self._read(grown.size, leaves)
+            gone |= self._read(grown.size, leaves, now=tx.now - tx.clock_behind)
             grown = grown.extend([leaf_hash(leaf) for leaf in leaves])
             self._pass(grown)
         if (grown.size, grown.root()) != (size, root):
@@ -160,7 +182,7 @@ class LogMemory:
         self.gone |= gone
         return grown
 
-    def _read(self, start: int, leaves: Sequence[bytes]) -> set[str]:
+    def _read(self, start: int, leaves: Sequence[bytes], *, now: datetime) -> set[str]:
         gone: set[str] = set()
         for index, leaf in enumerate(leaves, start=start):
             if not leaf.endswith(_TOLD):
@@ -170,7 +192,9 @@ class LogMemory:
                 if said["type"] in TAKES_AWAY:
                     gone.add(str(said["subject"]))
                 elif said["type"] in recent.TYPES:
-                    self.recent.read(said)
+                    self.recent.read(said, now=now)
+                elif said["type"] in opened.TYPES:
+                    self._envelopes.read(said["type"], said["subject"], said["data"])
                 else:
                     self._draws.read(index, said["type"], said["subject"], said["data"])
             except (NotALeaf, KeyError, TypeError, ValueError):
@@ -197,11 +221,12 @@ class LogMemory:
     def _write(self) -> None:
         with self._lock:
             known, anchor, gone = self._known, self._passed[0], sorted(self.gone)
-            lately = self.recent.document()
+            lately, envelopes = self.recent.document(), self._envelopes.document()
         if known is None:
             return
         if self.path is not None:
-            said = {"frontier": known.encode().hex(), "anchor": anchor.encode().hex(), "gone": gone, "recent": lately}
+            frontiers = {"frontier": known.encode().hex(), "anchor": anchor.encode().hex()}
+            said = {**frontiers, "gone": gone, "recent": lately, "envelopes": envelopes}
             fresh = self.path.with_suffix(".new")
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -30,8 +30,12 @@ class RecentPast:
         """Say whether an order of this name was accepted, or the sign-in of this proof ended."""
         return name in self._at
 
-    def read(self, said: Mapping[str, Any]) -> None:
+    def read(self, said: Mapping[str, Any], *, now: datetime) -> None:
         """Take a leaf of one of `TYPES`, as its JSON.
+
+        Args:
+            said: by whoever wrote the leaf; what he says of the time makes us forget nothing sooner.
+            now: by our own clock.
 
         Raises:
             KeyError, TypeError, ValueError: it is none of ours.
@@ -39,10 +43,10 @@ class RecentPast:
         name = said["subject"] if said["type"] == OrderAccepted.type else said["data"].get("proof")
         if name is None:
             return
-        at = read(said["at"])
-        self._at[str(name)] = at
-        # The log's times do not run back, and a dict keeps its order: what is too old stands in front.
-        while (oldest := next(iter(self._at))) and at - self._at[oldest] >= REMEMBERED_FOR:
+        at = min(read(said["at"]), now)
+        self._at[str(name)] = max(at, self._at.pop(str(name), at))
+        # The times of a sound log do not run back, and a dict keeps its order: what is too old stands in front.
+        while (oldest := next(iter(self._at), None)) and now - self._at[oldest] >= REMEMBERED_FOR:
             del self._at[oldest]
 
     def document(self) -> dict[str, str]:

@@ -120,7 +120,7 @@ class Sessions:
                 session=session.id,
                 kind=kind.value,
                 issuer=session.issuer,
-                proof=hashed(token),
+                proof=hashed(proof.signed),
                 factors=session.factors,
                 device=session.device_key,
                 behind=session.behind,
@@ -251,7 +251,7 @@ class Sessions:
 
     def _record_end(self, tx: Tx, session: Session, *, actor: str, cause: str) -> None:
         kept = tx.identity_proof(session.id)
-        proof = None if kept is None else hashed(f"{kept.signed}.{kept.signature}")
+        proof = None if kept is None else hashed(kept.signed)
         tx.record(SessionEnded(actor=actor, subject=session.person, session=session.id, cause=cause, proof=proof))
 
     def _secret(self, tx: Tx, session: Session, use: TokenUse, lasts: timedelta) -> str:

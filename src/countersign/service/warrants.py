@@ -44,7 +44,7 @@ class Warrant:
 
     Attributes:
         claims: what his identity issuer signed of him, for the device that signed the order.
-        proof: sha256 of that token.
+        proof: sha256 of what he signed, that token less its signature.
         words: what issuers signed of the groups of everybody who matters to the request.
         issuers: the identity issuers by which all this was judged.
     """
@@ -173,7 +173,7 @@ class Warrants:
         warrant = Warrant(
             order=order,
             claims=claims,
-            proof=hashlib.sha256(token.encode("ascii", "replace")).hexdigest(),
+            proof=hashlib.sha256(proof.signed.encode("ascii", "replace")).hexdigest(),
             session=posted.session,
             words=self._words(rules, kept, now=now),
             issuers=rules.catalog.trust.issuers,

@@ -58,11 +58,11 @@ def test_another_process_finds_the_same_at_the_same_entries() -> None:
         beside.watch(index, fact)
     assert beside.found() == along.found() != []
     assert beside.found() == along.found()
-    assert not beside._process.is_alive()
+    assert not beside._other.is_alive
 
 
 def test_another_process_that_breaks_off_does_not_pass_for_one_that_found_nothing() -> None:
-    with pytest.raises(EOFError):
+    with pytest.raises(ChildProcessError):
         Beside(broken_off).found()
 
 

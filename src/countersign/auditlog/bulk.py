@@ -6,12 +6,14 @@ are spelled only if that is asked for.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
 
 from countersign.auditlog.anchors import Anchors
+from countersign.auditlog.apart import Apart
 from countersign.auditlog.checkpoint import CheckpointRefused, parse_body
 from countersign.auditlog.leaf import NotALeaf, read_fact
 from countersign.auditlog.log_keys import MARK
@@ -51,6 +53,9 @@ def verify_directory(
         verifiers: keys that are trusted for the log, whose name is its origin, and for witnesses.
         processes: how many hash; more than one only if the log is long enough to be worth their start.
         spelling: whether each leaf must be spelled as one (`leaf-format`); for whoever goes on to read what they say.
+
+    Raises:
+        ChildProcessError: one of the processes ended by itself.
     """
     findings = Findings()
     try:
@@ -100,10 +105,10 @@ def _blocks(hashing: _Hashing, processes: int) -> Iterator[_Block]:
     if processes == 1 or hashing.size < WORTH_IT:
         yield from map(hashing.block, range(-(-hashing.size // WIDTH)))
         return
-    # Fresh interpreters: a copy of a process that has threads may hang on their locks.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in pool.map(hashing.blocks, hashing.tasks()):
-            yield from done
+    with ExitStack() as held:
+        others = [held.enter_context(Apart(partial(hashing.share, each, processes))) for each in range(processes)]
+        for _, other in zip(hashing.tasks(), cycle(others), strict=False):
+            yield from other.result()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,8 +128,10 @@ class _Hashing:
             if not self.log.holds(Tile(level=None, index=task[-1])) and task[-1] != end - 1:
                 return
 
-    def blocks(self, bundles: range) -> list[_Block]:
-        return [self.block(index) for index in bundles]
+    def share(self, which: int, of: int) -> Iterator[list[_Block]]:
+        """Do every so-manieth task."""
+        for bundles in islice(self.tasks(), which, None, of):
+            yield [self.block(index) for index in bundles]
 
     def block(self, index: int) -> _Block:
         start = index * WIDTH

@@ -178,7 +178,12 @@ def verify_path(path: Path, trust: Trust) -> Report:
             raise usage("tiles and packs are verified against their checkpoint, which needs --key", field="--key")
         if packed:
             return _verify_pack(path, trust)
-        return _verify_tiles(LogDirectory(path), trust)
+        try:
+            return _verify_tiles(LogDirectory(path), trust)
+        except ChildProcessError as error:
+            raise CommandFailed(
+                str(error), code="broken-off", hint="nothing was verified; is there enough memory? Then once more"
+            ) from None
     entries, note = (path / ENTRIES, path / CHECKPOINT) if path.is_dir() else (path, None)
     if not entries.is_file():
         raise usage(f"there is no exported log at {path}", field="PATH")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from functools import partial
 from typing import Protocol
 
+from countersign.auditlog.apart import Apart
 from countersign.auditlog.leaf import Fact, NotALeaf, fact_of
 from countersign.auditlog.meaning.detectors import Detectors
 from countersign.auditlog.meaning.findings import DEFAULT, Finding, Thresholds
@@ -63,12 +62,7 @@ class Beside:
     """
 
     def __init__(self, source: Source, *, thresholds: Thresholds = DEFAULT) -> None:
-        # A fresh interpreter: a copy of a process that has threads may hang on their locks.
-        context = multiprocessing.get_context("spawn")
-        self._answer, other = context.Pipe(duplex=False)
-        self._process: BaseProcess = context.Process(target=_work, args=(other, source, thresholds), daemon=True)
-        self._process.start()
-        other.close()  # so that its end is seen here if the process breaks off
+        self._other: Apart[Sequence[Found]] = Apart(partial(_work, source, thresholds))
         self._found: Sequence[Found] | None = None
 
     def watch(self, index: int, fact: Fact) -> None:
@@ -78,15 +72,15 @@ class Beside:
         """Wait for the other process, and return all that it found.
 
         Raises:
-            EOFError: it broke off.
+            ChildProcessError: it broke off.
         """
         if self._found is None:
-            self._found = self._answer.recv()
-            self._process.join()
+            with self._other:
+                self._found = self._other.result()
         return self._found
 
 
-def _work(answer: Connection, source: Source, thresholds: Thresholds) -> None:
+def _work(source: Source, thresholds: Thresholds) -> Iterator[Sequence[Found]]:
     gc.set_threshold(GARBAGE_AFTER)
     along = Along(detectors=Detectors(thresholds))
     for index, leaf in source():
@@ -95,4 +89,4 @@ def _work(answer: Connection, source: Source, thresholds: Thresholds) -> None:
         except NotALeaf:
             continue
         along.watch(index, fact)
-    answer.send(along.found())
+    yield along.found()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -111,6 +112,15 @@ def test_whatever_is_changed_in_it_is_named(detail: str) -> None:
     found = verified(repacked(files))
     assert {code for code, _ in found} == {"pack-reconciliation"}
     assert any(detail in said for _, said in found)
+
+
+@pytest.mark.parametrize("name", [REPORT, SHEET, "reconciliation/0.ndjson"])
+def test_a_file_of_it_whose_packed_bytes_are_garbled_is_no_fault_of_the_verification(name: str) -> None:
+    raw = reconciled().getvalue()
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        start = archive.getinfo(name).header_offset + 30 + len(name)
+    garbled = raw[:start] + b"\xff" * 20 + raw[start + 20 :]
+    assert [code for code, _ in verified(io.BytesIO(garbled))] == ["pack-reconciliation"]
 
 
 def test_a_list_that_was_touched_up_for_a_spreadsheet_is_named() -> None:

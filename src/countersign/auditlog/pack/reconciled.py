@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import IO, Any
 
 from countersign.auditlog.meaning.stories import LeaseStory, Stories
+from countersign.auditlog.pack.opened import UNREADABLE
 from countersign.auditlog.pack.sheet import Sheet
 from countersign.auditlog.reconciliation import Demand, Extract, Kind, Seen, Unmatched, reconcile
 from countersign.auditlog.report import Report
@@ -115,16 +116,7 @@ def wrong_in(archive: zipfile.ZipFile, *, log: Report, leases: Mapping[str, Leas
             made = reconcile(leases, extracts)
             if [each.as_json() for each in made] != said["unmatched"] or _sheet(made) != _read(archive, SHEET):
                 yield "made anew from its extracts and this log, what is unmatched would be otherwise"
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OSError,
-        EOFError,
-        RecursionError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (*UNREADABLE, TypeError, AttributeError, OverflowError) as error:
         yield f"it cannot be read: {type(error).__name__}: {error}"
 
 

@@ -182,3 +182,15 @@ def test_what_is_no_fact_is_left_to_the_replay(fact: dict[str, Any]) -> None:
     detectors = Detectors()
     detectors.feed(0, fact)
     assert detectors.finish() == []
+
+
+def test_an_order_that_proves_nobody_is_told_of_and_the_third_within_an_hour_is_grave() -> None:
+    history = History()
+    for minutes in (0, 59, 61, 62, 500):
+        said = {"grant": "grt_x", "code": "order-void"}
+        history.tell(BEGIN + timedelta(minutes=minutes), "order.refused", "countersign/orders", "0" * 64, **said)
+    found = [each for each in history.found() if each.code == "order-refused"]
+    medium, high = Severity.MEDIUM, Severity.HIGH
+    assert [each.severity for each in found] == [medium, medium, medium, high, medium]
+    assert found[3].evidence == (1, 2, 3)
+    assert {each.owner for each in found} == {"role:operator"}

@@ -108,6 +108,9 @@ def planted(seed: int) -> Planting:
         history.plant("reporting-line", f"{signer} signed")
     history.tell(day(), "provider.anomaly", "countersign/watch", "lse_alien", provider="fake", kind="issued-outside")
     history.plant("outside-credential", "lse_alien")
+    refused_order = {"grant": "grt_nobody", "code": "order-void"}
+    history.tell(day(), "order.refused", "countersign/orders", "0" * 64, **refused_order)
+    history.plant("order-refused", "grt_nobody")
     history.tell(day(), "clock.stepped", "countersign/clock", "clock", offset_ms=-4000, issuing=False)
     history.plant("clock-step", "-4000 ms")
     history.tell(day(), "notice.failed", "countersign/notices", "grt_untold", entry=3, receiver="hook", trouble="away")

@@ -112,3 +112,11 @@ def test_what_is_remembered_is_forgotten_by_our_own_clock_alone() -> None:
     assert ("one" in past, "two" in past) == (True, True)
     hear("four", now + REMEMBERED_FOR, now + REMEMBERED_FOR)
     assert ("one" in past, "two" in past, "three" in past, "four" in past) == (False, False, False, True)
+
+
+def test_a_draw_that_waited_for_another_judges_by_the_log_as_it_is_then(apart: Apart) -> None:
+    """At PostgreSQL the other commits meanwhile; a head from before would leave its draw out of the count."""
+    with apart.issuing_store.begin() as tx:
+        before = tx.head().size
+        append(apart, apart.clock(), "alice", "0" * 64)
+        assert tx.head().size == before + 1

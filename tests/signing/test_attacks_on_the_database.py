@@ -297,6 +297,32 @@ def test_rules_set_back_to_older_ones_are_refused(ruled: World, signers: Signers
         ruled.draw(grant)
 
 
+def test_rules_set_back_with_every_trace_hidden_from_the_columns_are_refused_after_a_restart(
+    ruled: World, signers: Signers
+) -> None:
+    """The fact that the newest rulebook came into force keeps its leaf, and no query finds it."""
+    grant = _approved(ruled, signers)
+    proposal = proposed(ruled)
+    rulemaking = ruled.broker.rulemaking
+    for author, act, call in (("frank", "propose", rulemaking.sign), ("grace", "approve", rulemaking.approve)):
+        signature = signing(signers, proposal, act, author)
+        call(ruled.principal(author), proposal.id, digest=proposal.digest, signature=signature)
+    newest = max(row["index"] for row in ruled.facts("rulebook.adopted"))
+    with ruled.store.begin() as tx:
+        for table, verb in (("rulebooks", "DELETE"), ("facts", "UPDATE")):
+            embedded = f"DROP TRIGGER {table}_{verb}_refused"
+            drop = embedded if ruled.store.is_embedded else f"DROP TRIGGER {table}_refused ON {table}"
+            tx._connection.exec_driver_sql(drop)
+        tx._connection.execute(sa.delete(schema.rulebooks).where(schema.rulebooks.c.seq == 2))
+        tx._connection.execute(sa.update(schema.facts).where(schema.facts.c.index == newest).values(type="x"))
+    ruled.restart()
+    with ruled.store.read() as tx:
+        ruled.broker.office.rules.current(tx)  # whoever only reads them cannot tell
+    with pytest.raises(RulesForged, match="not what the log said"):
+        ruled.draw(grant)
+    assert not ruled.provider.target.reserved
+
+
 def test_other_first_rules_than_the_pinned_ones_are_refused(ruled: World) -> None:
     with ruled.store.read() as tx, pytest.raises(RulesForged, match="not the ones that were pinned"):
         RuleReader(genesis="0" * 64).current(tx)

@@ -6,6 +6,7 @@ rules that it once signed, and one that was lost signs none after.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,11 @@ Signing = tuple[str, str, str, str]
 """Proposal, digest, act (`propose` or `approve`) and person."""
 
 
+def telling(told: bytes, leaf_hash: bytes) -> bytes:
+    """Return the digest of leaves in their order with one more behind them."""
+    return hashlib.sha256(told + leaf_hash).digest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chain:
     """What signatures bear out at one moment.
@@ -31,11 +37,13 @@ class Chain:
         keyring: the keys that count.
         signings: every author's signature of a proposal that verified when it was given.
         adopted: how many rulebooks came into force.
+        told: digest of all the leaves that it was made from, in their order; see `telling`.
     """
 
     keyring: Keyring = field(default_factory=Keyring)
     signings: frozenset[Signing] = frozenset()
     adopted: int = 0
+    told: bytes = b""
 
     def after(self, type_: str, actor: str, subject: str, data: Mapping[str, Any]) -> Chain:
         """Return the chain after a fact.

@@ -34,4 +34,5 @@ class ThresholdTable(Table):
     creep_percent: Annotated[int, Field(ge=100, le=10_000)] | None = None
     creep_over: Times | None = None
     dormant_days: Days | None = None
+    orders_refused: Annotated[int, Field(ge=1, le=20)] | None = None
     silence_s: Seconds | None = None

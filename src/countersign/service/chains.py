@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 
 import structlog
 
-from countersign.auditlog.chain import TYPES, Chain
+from countersign.auditlog.chain import TYPES, Chain, telling
 from countersign.auditlog.keyring import Keyring
 from countersign.auditlog.passkeys import BadSignature
 from countersign.domain.passkey import Passkey
@@ -40,6 +41,7 @@ class ChainReader:
                     chain = chain.after(fact.type, fact.actor, fact.subject, fact.data)
                 except BadSignature as bad:
                     logger.warning("a fact that its signatures do not bear out", index=after, code=bad.code)
+                chain = replace(chain, told=telling(chain.told, fact.hash))
             self._kept = (founders, after, chain)
             return chain
 

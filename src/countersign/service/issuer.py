@@ -136,8 +136,7 @@ class Issuer:
         with self.office.store.begin() as tx:
             grant = tx.grant(grant_id, lock=True)
             # Behind the lock, so that whoever drew under the grant before is in what is read here.
-            self.memory.demand_growth(tx)
-            rules = self.memory.judged(self.office.rules.current(tx))
+            rules = self._rules(tx)
             if warrant is not None:
                 rules = warrant.grounds(tx, rules, self.memory)
             grant, request = self._granted(tx, principal, rules, grant, named=grant_id)
@@ -204,6 +203,16 @@ class Issuer:
                 delivery=entitlement.delivery,
             )
         return lease, order, entitlement.cosigned
+
+    def _rules(self, tx: Tx) -> Rules:
+        """Return the rules in force, once they rest on what the log said of them."""
+        self.memory.demand_growth(tx)
+        rules = self.office.rules.current(tx)
+        if not self.memory.is_told(rules):  # a key may have been enrolled between those two looks
+            self.memory.demand_growth(tx)
+            rules = self.office.rules.current(tx)
+        self.memory.demand_told(rules)
+        return self.memory.judged(rules)
 
     def _demand_cosigned(self, lease: Lease) -> None:
         """Wait until somebody elsewhere has seen the intent: from then on it cannot be made unhappened, whoever issues."""

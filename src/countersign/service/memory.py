@@ -18,12 +18,14 @@ from threading import Lock
 
 import structlog
 
+from countersign.auditlog.chain import TYPES as CHAIN
+from countersign.auditlog.chain import telling
 from countersign.auditlog.leaf import NotALeaf, ending_of, fact_of
 from countersign.auditlog.merkle import Frontier, leaf_hash
 from countersign.domain.grant import Grant
 from countersign.domain.passkey_facts import PasskeyRemoved
 from countersign.domain.people_facts import PersonDisabled
-from countersign.domain.refusals import ApprovalVoid, LogRewound, LogUnavailable
+from countersign.domain.refusals import ApprovalVoid, LogRewound, LogUnavailable, RulesForged
 from countersign.domain.request import Request
 from countersign.service import drawn, opened, recent
 from countersign.service.drawn import DrawBook
@@ -38,6 +40,8 @@ READ_AT_ONCE = 2000
 TAKES_AWAY = (PasskeyRemoved.type, PersonDisabled.type)
 _TOLD = tuple(ending_of(type_) for type_ in (*TAKES_AWAY, *drawn.TYPES, *recent.TYPES, *opened.TYPES))
 """How the leaves end that matter here: of all others not even the JSON is read."""
+_CHAINED = tuple(ending_of(type_) for type_ in CHAIN)
+"""How the leaves end that keys and signed rules rest on."""
 
 
 @dataclass(kw_only=True)
@@ -56,6 +60,7 @@ class LogMemory:
     _known: Frontier | None = None
     _passed: deque[Frontier] = field(default_factory=deque)
     _draws: DrawBook = field(default_factory=DrawBook)
+    _chain: bytes = b""
     _envelopes: EnvelopeBook = field(default_factory=EnvelopeBook)
     _lock: Lock = field(default_factory=Lock, repr=False)
     _waking: Lock = field(default_factory=Lock, repr=False)
@@ -117,6 +122,24 @@ class LogMemory:
         keyring = replace(rules.keyring, keys=keys, removed=rules.keyring.removed | self.gone)
         return replace(rules, roster=rules.roster.without(self.gone), keyring=keyring)
 
+    def is_told(self, rules: Rules) -> bool:
+        """Say whether keys and signed rules rest on all of the log's leaves about them, each in its place, and on no others."""
+        with self._lock:
+            return rules.told in {None, self._chain}
+
+    def demand_told(self, rules: Rules) -> None:
+        """Demand that of what keys and signed rules rest on nothing was hidden, moved or put in.
+
+        Raises:
+            RulesForged: something was; or was written in this very moment.
+        """
+        if not self.is_told(rules):
+            raise RulesForged(
+                "what keys and rules rest on in the database is not what the log said of them",
+                rule="no rulebook and no removal is hidden",
+                hint="draw again; if it stays, tell security: somebody wrote into the database",
+            )
+
     def as_logged(self, grant: Grant) -> Grant:
         """Return a grant with its draws and its end as the log says them, whatever its columns say."""
         with self._lock:
@@ -148,29 +171,36 @@ class LogMemory:
     def _begin(self, tx: Tx) -> Frontier:
         """Return where an earlier process left off, having read again what the grants that were open then need."""
         kept = None if self.path is None or not self.path.exists() else json.loads(self.path.read_text("ascii"))
-        self._draws, self._passed = DrawBook(), deque([Frontier()])
+        self._draws, self._passed, self._chain = DrawBook(), deque([Frontier()]), b""
         if kept is None:
             return Frontier()
         known, anchor = (Frontier.decode(bytes.fromhex(kept[name])) for name in ("frontier", "anchor"))
         self.gone |= frozenset(kept["gone"])
         self.recent.resume(kept.get("recent", {}))
-        if "envelopes" in kept:
-            self._envelopes.resume(**kept["envelopes"])
-        else:  # kept before envelopes were: all of the log is read once more
+        whole = not {"envelopes", "chain"} <= kept.keys()
+        if whole:  # kept by one who remembered less: all of the log is read once more
             anchor = Frontier()
+        else:
+            self._envelopes.resume(**kept["envelopes"])
         self._passed, self._kept_size = deque([anchor]), known.size
         self._grown(tx, anchor, size=known.size, root=known.root())
+        if not whole:
+            self._chain = bytes.fromhex(kept["chain"])
         return known
 
     def _grown(self, tx: Tx, known: Frontier, *, size: int, root: bytes) -> Frontier:
         """Return what grew from one head of the log, having read it; it must have grown to this size and root."""
-        grown, gone = known, set[str]()
+        grown, gone, chain = known, set[str](), self._chain
         while grown.size < size:
             leaves = tx.leaves(start=grown.size, end=min(size, grown.size + READ_AT_ONCE))
             if not leaves:
                 break
             gone |= self._read(grown.size, leaves, now=tx.now - tx.clock_behind)
-            grown = grown.extend([leaf_hash(leaf) for leaf in leaves])
+            hashes = [leaf_hash(leaf) for leaf in leaves]
+            for leaf, hashed in zip(leaves, hashes, strict=True):
+                if leaf.endswith(_CHAINED):
+                    chain = telling(chain, hashed)
+            grown = grown.extend(hashes)
             self._pass(grown)
         if (grown.size, grown.root()) != (size, root):
             detail = f"the log of {size} entries is not the one that was seen growing"
@@ -180,6 +210,7 @@ class LogMemory:
                 )
             raise self._rewound(detail)
         self.gone |= gone
+        self._chain = chain
         return grown
 
     def _read(self, start: int, leaves: Sequence[bytes], *, now: datetime) -> set[str]:
@@ -221,12 +252,13 @@ class LogMemory:
     def _write(self) -> None:
         with self._lock:
             known, anchor, gone = self._known, self._passed[0], sorted(self.gone)
+            chain = self._chain.hex()
             lately, envelopes = self.recent.document(), self._envelopes.document()
         if known is None:
             return
         if self.path is not None:
             frontiers = {"frontier": known.encode().hex(), "anchor": anchor.encode().hex()}
-            said = {**frontiers, "gone": gone, "recent": lately, "envelopes": envelopes}
+            said = {**frontiers, "gone": gone, "recent": lately, "envelopes": envelopes, "chain": chain}
             fresh = self.path.with_suffix(".new")
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

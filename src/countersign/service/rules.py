@@ -45,6 +45,7 @@ class Rules:
         keyring: whose passkeys count.
         borne: as `authors`, as far as rulebooks alone show it.
         signed: whether every change of the rules since the first had to be signed.
+        told: digest of the leaves that keys and signed rules rest on; None where nothing is signed.
     """
 
     catalog: Catalog
@@ -56,6 +57,7 @@ class Rules:
     keyring: Keyring = NO_KEYS
     borne: Mapping[str, frozenset[str]] = field(default_factory=dict)
     signed: bool = False
+    told: bytes | None = None
 
     @cached_property
     def directory(self) -> Directory:
@@ -204,6 +206,7 @@ class RuleReader:
             keyring=chain.keyring,
             borne=borne.authors,
             signed=borne.signed,
+            told=None if borne.catalog.trust.signing is None else chain.told,
         )
 
     def _chain(self, tx: Tx, trust: Trust) -> Chain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from countersign.auditlog.leaf import Fact
 from countersign.auditlog.meaning.findings import Severity
@@ -16,12 +16,17 @@ from countersign.domain.timestamps import spell
 OWN = "self-review"
 """The code of a refusal of somebody who signed, approved or lifted what is his own."""
 
+ORDERS_WITHIN = timedelta(hours=1)
+MOST_NAMED = 20
+"""So many refusals a finding names at the most, whoever floods us with orders."""
+
 
 @dataclass(slots=True)
 class Alarms:
     """Watches single facts, emergencies, and the log itself."""
 
     notebook: Notebook
+    orders: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=MOST_NAMED))
     emergencies: dict[str, deque[tuple[datetime, int]]] = field(default_factory=dict)
     in_window: deque[tuple[datetime, int]] = field(default_factory=deque)
     granted_in_window: deque[tuple[datetime, int]] = field(default_factory=deque)
@@ -37,6 +42,14 @@ class Alarms:
         if fact["data"]["code"] == OWN:
             detail = f"{fact['actor']}: {fact['subject']}"
             self.notebook.note(index, "self-approval-attempt", Severity.HIGH, detail, persons=[fact["actor"]])
+
+    def ordered(self, index: int, fact: Fact, at: datetime) -> None:
+        """An order proved nobody: once it may be an issuer's new key, several are somebody's attempts."""
+        slide(self.orders, (at, index), ORDERS_WITHIN)
+        evidence = [where for _, where in self.orders]
+        severity = Severity.HIGH if len(evidence) >= self.notebook.limits.orders_refused else Severity.MEDIUM
+        detail = f"an order for {fact['data']['grant'] or 'no grant'} proves nobody: {fact['data']['code']}"
+        self.notebook.note(index, "order-refused", severity, detail, evidence=evidence, owner=OPERATORS)
 
     def strange(self, index: int, fact: Fact, at: datetime) -> None:
         """A provider holds what the log does not explain."""

@@ -15,6 +15,7 @@ Thresholds are those of the rules in force at the entry (`[trust.thresholds]`), 
 | `policy-drift` | high | the grant | granted by a rule that was not in force |
 | `clock-step` | high | the fact, the entry | the clock disagreed, or an entry is earlier than the one before |
 | `log-gap` | high | the next entry | an index is missing, or nothing was written for 30 minutes although the self-check runs |
+| `order-refused` | medium, high | the refusal | a draw order proved nobody; from the 3rd in an hour on it is grave |
 | `self-check-failed` | high | the check | the log's own verification failed |
 | `reciprocal-pair` | medium | the grant that completes it | approvals each way, 3 in 30 days and over half of each one's |
 | `hasty-approver` | medium | the last review | the median of 20 decisions in a row is 10 s after the first look or the request |
@@ -44,7 +45,7 @@ from countersign.auditlog.meaning.ledger import MALFORMED, moment
 from countersign.auditlog.meaning.notebook import Notebook
 from countersign.auditlog.meaning.rulebooks import RULE_TYPES, Rulebooks
 
-VERSION = 1
+VERSION = 2
 """Of what the detectors find; raised whenever the same log would give other findings."""
 ALSO_CHECKED = frozenset({"anomaly", "late", "clock-step", "emergency-unreviewed"})
 """Codes of `check` for what a detector tells of too, under a name of its own."""
@@ -84,6 +85,7 @@ class Detectors:
             "lease.end-asked": (access.end_asked,),
             "lease.dead": (access.dead,),
             "act.refused": (alarms.refused,),
+            "order.refused": (alarms.ordered,),
             "provider.anomaly": (alarms.strange,),
             "break-glass.opened": (alarms.opened,),
             "break-glass.unreviewed": (alarms.unreviewed,),

@@ -72,6 +72,7 @@ class Thresholds:
         creep: how often the median of everybody's entitlements, within `dormant`, is too many; and never fewer than `creep_over`.
         creep_over: see `creep`.
         dormant: after so long unused a right or an entitlement sleeps.
+        orders_refused: from so many draw orders within an hour that prove nobody, that is grave.
         silence: the log should never be silent for longer; the self-check alone speaks more often.
     """
 
@@ -92,6 +93,7 @@ class Thresholds:
     creep: float = 2.0
     creep_over: int = 5
     dormant: timedelta = timedelta(days=90)
+    orders_refused: int = 3
     silence: timedelta = timedelta(minutes=30)
 
     def countersigned(self, said: Mapping[str, int]) -> Thresholds:
@@ -132,6 +134,7 @@ SPELLINGS: Mapping[str, tuple[str, Callable[[int], Any]]] = {
     "creep_percent": ("creep", _share),
     "creep_over": ("creep_over", int),
     "dormant_days": ("dormant", _days),
+    "orders_refused": ("orders_refused", int),
     "silence_s": ("silence", _seconds),
 }
 """Thresholds as the catalog spells them in `[trust.thresholds]`: whole numbers, with their unit in the name."""

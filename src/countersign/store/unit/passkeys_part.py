@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from countersign.auditlog.merkle import leaf_hash
 from countersign.domain.passkey import Enrolment, NotASignature, Passkey, Word
 from countersign.domain.refusals import Conflict
 from countersign.store import passkey_tables as tables
@@ -24,6 +25,7 @@ class ChainFact:
     """One fact of the chain of what was signed, as the log's bytes say it, whatever the columns beside them say."""
 
     index: int
+    hash: bytes
     type: str
     actor: str
     subject: str
@@ -154,7 +156,12 @@ def chain_fact(index: int, leaf: bytes, types: tuple[str, ...]) -> ChainFact | N
         said = json.loads(leaf)
         if said["type"] in types:
             return ChainFact(
-                index=index, type=said["type"], actor=said["actor"], subject=said["subject"], data=said["data"]
+                index=index,
+                hash=leaf_hash(leaf),
+                type=said["type"],
+                actor=said["actor"],
+                subject=said["subject"],
+                data=said["data"],
             )
     except (ValueError, KeyError, TypeError):
         pass  # no leaf of ours; the verifier names such rows

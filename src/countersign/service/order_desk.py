@@ -65,7 +65,8 @@ class OrderDesk:
     def _remember(self) -> None:
         """Read what the log grew by, so that an end which somebody hides a second later is known all the same."""
         memory = self.warrants.memory
-        with self.office.store.begin() as tx:  # a reading one's view may be older than what a hand has read meanwhile
+        memory.wake(self.office.store)
+        with self.office.store.begin() as tx:  # a view of its own could be older than what a draw has read meanwhile
             memory.demand_growth(tx)
         memory.keep()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from countersign.auditlog.anchors import Head
 from countersign.auditlog.cosigned import CosignCheck
-from countersign.auditlog.leaf import Entry, Leaf, NotALeaf
+from countersign.auditlog.leaf import Entry, Leaf, NotALeaf, fact_of
 from countersign.auditlog.merkle import HASH_SIZE
 from countersign.auditlog.note import NoteRefused, Signature
 from countersign.auditlog.openings import check_opening
@@ -38,6 +38,8 @@ Gone = tuple[int, str, str]
 """Entry, field and time of a text that is not there."""
 TEXTS = ("reason", "ticket", "comment", "findings")
 """The fields of entries that only commit to what somebody wrote."""
+COPIED = ("type", "actor", "subject")
+"""Columns that repeat what the entry says."""
 _COMMITMENT = re.compile(rb'"(?:reason|ticket|comment|findings)":"[0-9a-f]{64}"')
 _HEX = re.compile("[0-9a-f]{64}")
 AFTER_RULES = 20
@@ -45,7 +47,7 @@ AFTER_RULES = 20
 
 
 def verify_database(url: str, trust: Trust) -> Report:
-    """Verify entries, head, newest checkpoint, and that kept texts open their commitments.
+    """Verify entries, head, newest checkpoint, that rows repeat their entries, and that kept texts open their commitments.
 
     Raises:
         CommandFailed: not a database that can be read.
@@ -146,12 +148,14 @@ class _Log:
             found |= {size: str(note) for size, note in self._connection.execute(after.limit(AFTER_RULES))}
         return [note for _, note in sorted(found.items())]
 
-    def pages(self) -> Iterator[list[Entry]]:
+    def pages(self) -> Iterator[list[tuple[Entry, Sequence[object]]]]:
+        """Yield entries, each with what its row says in the columns of `COPIED` for whoever looks for it."""
         table = schema.facts
-        query = sa.select(table.c.index, _raw(table.c.leaf), _raw(table.c.leaf_hash)).order_by(table.c.index)
+        copied = [table.c[name] for name in COPIED]
+        query = sa.select(table.c.index, _raw(table.c.leaf), _raw(table.c.leaf_hash), *copied).order_by(table.c.index)
         after = -1
         while page := self._connection.execute(query.where(table.c.index > after).limit(READ_AT_ONCE)).all():
-            yield [Entry(index, leaf or b"", hashed or b"") for index, leaf, hashed in page]
+            yield [(Entry(index, leaf or b"", hashed or b""), copies) for index, leaf, hashed, *copies in page]
             after = page[-1][0]
 
     def openings(self, first: int, last: int) -> list[tuple[int, str, bytes, str]]:
@@ -172,8 +176,10 @@ def _raw(column: sa.Column[bytes]) -> sa.Cast[bytes]:
 
 
 def _opened(log: _Log, texts: list[Failure], missing: deque[Gone]) -> Iterator[Entry]:
-    for page in log.pages():
+    for rows in log.pages():
+        page = [entry for entry, _ in rows]
         leaves = {entry.index: entry.leaf for entry in page}
+        texts.extend(wrong for entry, copies in rows for wrong in _miscopied(entry, copies))
         kept = set()
         for index, field, salt, text in log.openings(page[0].index, page[-1].index):
             kept.add((index, field))
@@ -183,6 +189,20 @@ def _opened(log: _Log, texts: list[Failure], missing: deque[Gone]) -> Iterator[E
         for index, leaf in leaves.items():
             missing.extend((index, *gone) for gone in _bound(leaf) if (index, gone[0]) not in kept)
         yield from page
+
+
+def _miscopied(entry: Entry, copies: Sequence[object]) -> Iterator[Failure]:
+    """Name what a row says beside its entry and the entry does not: by it the entry is found, or hidden."""
+    try:
+        said = fact_of(entry.leaf)
+    except NotALeaf:
+        return  # said already, of the entry itself
+    for name, copy in zip(COPIED, copies, strict=True):
+        if copy != said.get(name):
+            detail = (
+                f"the row beside the entry says another {name} than the entry, which hides it from who asks for that"
+            )
+            yield Failure(index=entry.index, code="row-mismatch", detail=detail)
 
 
 def _bound(leaf: bytes) -> list[tuple[str, str]]:

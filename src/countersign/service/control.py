@@ -22,7 +22,7 @@ from countersign.service.office import Office
 from countersign.service.reach import Reach, takes_two
 from countersign.service.rules import Rules
 from countersign.service.sessions import Sessions
-from countersign.service.sight import may_see
+from countersign.service.sight import visible_grant
 from countersign.store import Stop, Tx
 
 LONGEST_LOCK = timedelta(days=30)
@@ -50,7 +50,7 @@ class Control:
             NotYours, NotFound, WrongState: as the grant stands to the principal.
         """
         with self.office.attempt(principal, act="return", subject=grant_id), self.office.store.begin() as tx:
-            grant = self._seen(tx, principal, self.office.rules.current(tx), grant_id)
+            grant = visible_grant(tx, principal, self.office.rules.current(tx), grant_id, lock=True)
             if grant.person != principal.person:
                 raise NotYours(f"{grant.id} was granted to someone else", rule="only the requester returns")
             closed = close_grant(tx, grant, GrantEvent.RETURN, cause=Cause.RETURNED, actor=principal.person)
@@ -65,7 +65,7 @@ class Control:
         """
         with self.office.attempt(principal, act="revoke", subject=grant_id), self.office.store.begin() as tx:
             rules = self.office.rules.current(tx)
-            grant = self._seen(tx, principal, rules, grant_id)
+            grant = visible_grant(tx, principal, rules, grant_id, lock=True)
             signed = tx.granters(grant.request_id)
             if principal.person not in signed | {grant.person} and not self._is_operator(principal, rules):
                 raise NotEligible(
@@ -228,14 +228,6 @@ class Control:
         """
         reach = Reach(rules=rules, scope="person", target=person)
         return reach.end(tx, cause=Cause.DISABLED, actor=actor, reason=reason)
-
-    def _seen(self, tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> Grant:
-        grant = tx.grant(grant_id, lock=True)
-        if grant is None or not may_see(
-            tx, principal, rules, request_id=grant.request_id, owner=grant.person, entitlement=grant.entitlement
-        ):
-            raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
-        return grant
 
     def _is_operator(self, principal: Principal, rules: Rules) -> bool:
         return Role.OPERATOR in rules.directory.roles_of(principal.person)

@@ -59,13 +59,13 @@ def visible_request(tx: Tx, principal: Principal, rules: Rules, request_id: str,
     return request
 
 
-def visible_grant(tx: Tx, principal: Principal, rules: Rules, grant_id: str) -> Grant:
+def visible_grant(tx: Tx, principal: Principal, rules: Rules, grant_id: str, *, lock: bool = False) -> Grant:
     """Return a grant to somebody who may know of it.
 
     Raises:
         NotFound: as `visible_request`.
     """
-    grant = tx.grant(grant_id)
+    grant = tx.grant(grant_id, lock=lock)
     if grant is None or not _came_of_his(tx, principal, rules, grant):
         raise NotFound(f"there is no grant {grant_id[:20]!r} for you")
     return grant
